@@ -1,0 +1,1 @@
+//! Readers of kickstarts and treefiles.

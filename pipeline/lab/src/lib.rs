@@ -1,0 +1,1 @@
+//! A pretend outside world, for tests only.
