@@ -187,7 +187,7 @@ pub fn wanted(candidate: &Candidate, stage: &Stage) -> Vec<Wanted<Announce>> {
     wanted.extend(verdict(candidate));
     if publish::is_promoted(candidate) {
         wanted.extend(images(candidate));
-        wanted.extend(streams(candidate));
+        wanted.push(streams(candidate));
     }
     wanted.extend(ending(candidate, stage));
     wanted
@@ -307,17 +307,17 @@ fn images(candidate: &Candidate) -> impl Iterator<Item = Wanted<Announce>> {
     })
 }
 
-fn streams(candidate: &Candidate) -> Option<Wanted<Announce>> {
+fn streams(candidate: &Candidate) -> Wanted<Announce> {
     let stream = &candidate.recipe.stream;
     let outputs = candidate.promotions().filter_map(|step| step.output());
-    Some(Wanted {
+    Wanted {
         key: candidate.key(&format!("announce/stream/{stream}")),
         request: Announcement::Stream(StreamAnnouncement {
             subject: subject(candidate),
             stream: stream.clone(),
             pointers: outputs.flat_map(|output| output.pointers.clone()).collect(),
         }),
-    })
+    }
 }
 
 fn ending(candidate: &Candidate, stage: &Stage) -> Option<Wanted<Announce>> {

@@ -451,9 +451,8 @@ pub fn retried(candidate: &Candidate, base: &str) -> Vec<String> {
     let Some(purpose) = base.strip_prefix(&prefix) else { return Vec::new() };
     let kinds: &[&str] = match purpose.split('/').next() {
         Some("build") => &["smoketest", "upload", "verify", "promote", "announce"],
-        Some("smoketest") => &["announce"],
         Some("upload") => &["verify", "announce"],
-        Some("verify" | "promote") => &["announce"],
+        Some("smoketest" | "verify" | "promote") => &["announce"],
         _ => &[],
     };
     let mut bases = vec![base.to_owned()];

@@ -217,12 +217,13 @@ fn standing(
     result: Option<&TestResult>,
     now: Timestamp,
 ) -> (Standing, String) {
+    let waiver = find_waiver(candidate, cell, test, now);
     let Some(result) = result else {
-        return waived_or(candidate, cell, test, now, Standing::Missing, "it did not run");
+        return waived_or(waiver, Standing::Missing, "it did not run");
     };
     let why = match &result.colour {
         Colour::Green => return (Standing::Passed, String::new()),
-        Colour::NotRun(why) => return waived_or(candidate, cell, test, now, Standing::Missing, why),
+        Colour::NotRun(why) => return waived_or(waiver, Standing::Missing, why),
         Colour::Red(why) => why,
     };
     match &result.expected_failure {
@@ -231,27 +232,24 @@ fn standing(
         }
         Some(known) => {
             let why = format!("{why}; the expected failure {} ran out on {:.0}", known.tracker, known.until);
-            waived_or(candidate, cell, test, now, Standing::Failed, &why)
+            waived_or(waiver, Standing::Failed, &why)
         }
-        None => waived_or(candidate, cell, test, now, Standing::Failed, why),
+        None => waived_or(waiver, Standing::Failed, why),
     }
 }
 
-fn waived_or(
-    candidate: &Candidate,
-    cell: &str,
-    test: &str,
-    now: Timestamp,
-    standing: Standing,
-    why: &str,
-) -> (Standing, String) {
-    let waiver = candidate.decisions.waivers.iter().find(|waiver| {
+/// The waiver that covers a test in a cell of a candidate now.
+fn find_waiver<'a>(candidate: &'a Candidate, cell: &str, test: &str, now: Timestamp) -> Option<&'a Waiver> {
+    candidate.decisions.waivers.iter().find(|waiver| {
         waiver.recipe == candidate.recipe.name
             && waiver.test == test
             && waiver.candidate.as_ref().is_none_or(|id| id == &candidate.id.0)
             && waiver.cell.as_ref().is_none_or(|name| name == cell)
             && now < waiver.expires
-    });
+    })
+}
+
+fn waived_or(waiver: Option<&Waiver>, standing: Standing, why: &str) -> (Standing, String) {
     match waiver {
         Some(waiver) => (
             Standing::Waived,
