@@ -157,7 +157,7 @@ impl Store {
         for row in sqlx::query(first).bind(&id.0).bind(CAUSES).fetch_all(&self.pool).await? {
             causes.push(decode_cause(&row)?);
         }
-        if causes.len() as i64 == CAUSES {
+        if i64::try_from(causes.len())? == CAUSES {
             for row in sqlx::query(last).bind(&id.0).fetch_all(&self.pool).await? {
                 causes.push(decode_cause(&row)?);
             }
