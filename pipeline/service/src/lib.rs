@@ -13,6 +13,7 @@ pub mod upstream;
 pub mod calendar;
 pub mod planner;
 pub mod engine;
+pub mod reaper;
 pub mod adapters;
 
 /// A value as the JSON that rows and handles carry.
