@@ -1,1 +1,16 @@
-//! How it happens.
+//! How it happens: the engine, the store, and an adapter for each outside system.
+//!
+//! What should happen is said by `muster_flow`; nothing here decides.
+
+pub mod port;
+pub mod clock;
+pub mod program;
+pub mod job;
+pub mod http;
+pub mod config;
+pub mod store;
+pub mod upstream;
+pub mod calendar;
+pub mod planner;
+pub mod engine;
+pub mod adapters;

@@ -1,0 +1,113 @@
+//! Building: one step per architecture.
+
+use serde::{Deserialize, Serialize};
+
+use crate::candidate::Candidate;
+use crate::recipe::{Definition, Form, Packages, Product};
+use crate::step::{Wanted, Work};
+
+/// The building of one recipe for one architecture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Build {}
+
+impl Work for Build {
+    const NAME: &'static str = "build";
+    type Request = BuildRequest;
+    type Output = BuildOutput;
+}
+
+/// What a builder is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRequest {
+    /// The recipe's name.
+    pub recipe: String,
+    /// The definition with all it includes.
+    pub definition: Definition,
+    /// What to make.
+    pub product: Product,
+    /// Where packages come from.
+    pub packages: Packages,
+    /// The architecture.
+    pub arch: String,
+    /// The distribution's version, such as `43`.
+    pub version: String,
+    /// The start of every file's name, such as `Murmur-Cloud-Base-43-20261121.0.x86_64`.
+    pub file_stem: String,
+    /// Seconds since 1970 that every time stamp in the image is held to.
+    pub source_date_epoch: i64,
+}
+
+/// What a builder made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildOutput {
+    /// The files.
+    pub artifacts: Vec<Artifact>,
+    /// What is really installed, from the image's own package database, sorted by name.
+    pub packages: Vec<Package>,
+    /// What a person should know although the build succeeded.
+    pub warnings: Vec<String>,
+    /// The path of the log.
+    pub log: String,
+}
+
+/// One file, or one folder that is one thing (an OCI layout, an OSTree repository).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its form.
+    pub form: Form,
+    /// The architecture.
+    pub arch: String,
+    /// The name it is published under, such as `Murmur-Cloud-Base-43-20261121.0.x86_64.qcow2`.
+    pub name: String,
+    /// Where it lies on this machine.
+    pub path: String,
+    /// Size in bytes of the file, or of everything in the folder.
+    pub size: u64,
+    /// Its identity: SHA-256 in hex of the file, the manifest digest's hex of an OCI layout, the commit id of an
+    /// OSTree commit.
+    pub digest: String,
+}
+
+/// One installed package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// Name.
+    pub name: String,
+    /// Epoch; 0 when there is none.
+    pub epoch: u32,
+    /// Version.
+    pub version: String,
+    /// Release.
+    pub release: String,
+    /// Architecture.
+    pub arch: String,
+}
+
+impl Package {
+    /// Name, version and release, joined by dashes.
+    pub fn nvr(&self) -> String {
+        format!("{}-{}-{}", self.name, self.version, self.release)
+    }
+}
+
+/// The builds a candidate needs.
+pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Build>> {
+    let recipe = &candidate.recipe;
+    recipe
+        .arches
+        .iter()
+        .map(|arch| Wanted {
+            key: candidate.key(&format!("build/{arch}")),
+            request: BuildRequest {
+                recipe: recipe.name.clone(),
+                definition: candidate.definition.clone(),
+                product: recipe.product.clone(),
+                packages: recipe.packages.clone(),
+                arch: arch.clone(),
+                version: recipe.version.clone(),
+                file_stem: format!("{}-{}-{}.{arch}", recipe.image, recipe.version, candidate.id.release()),
+                source_date_epoch: candidate.created.as_second(),
+            },
+        })
+        .collect()
+}

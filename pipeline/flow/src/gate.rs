@@ -1,0 +1,260 @@
+//! The gate: from the results of smoketests, a policy and people's waivers to a verdict with its reasons.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::candidate::Candidate;
+use crate::smoketest::{Colour, Smoketest, TestResult, Weight};
+use crate::step::{Progress, Step};
+
+/// What must hold before a candidate is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Tests that must be there and green in every cell, whatever weight they have themselves.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// Tests whose red results are only shown, whatever weight they have themselves.
+    #[serde(default)]
+    pub informative: Vec<String>,
+    /// Cells whose results are only shown.
+    #[serde(default)]
+    pub informative_cells: Vec<String>,
+}
+
+/// A person's exception: limited in what it covers and how long it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiver {
+    /// Unique.
+    pub id: String,
+    /// The recipe it covers.
+    pub recipe: String,
+    /// The one candidate it covers, or every one of the recipe.
+    pub candidate: Option<String>,
+    /// The test it covers.
+    pub test: String,
+    /// The one cell it covers, or all.
+    pub cell: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub author: String,
+    /// It holds before this time.
+    pub expires: Timestamp,
+}
+
+/// What the gate says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Yes, no, or cannot tell.
+    pub ruling: Ruling,
+    /// One reason per thing looked at, the worst first.
+    pub reasons: Vec<Reason>,
+    /// When it was given.
+    pub at: Timestamp,
+    /// What it was given on; see `Candidate::evidence`.
+    pub evidence: Vec<String>,
+}
+
+/// Yes, no, or cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruling {
+    /// It passes muster.
+    Pass,
+    /// It does not.
+    Fail,
+    /// The cloud, not the image, is in doubt.
+    CannotTell,
+}
+
+impl Ruling {
+    /// A word or two for a person.
+    pub fn words(self) -> &'static str {
+        match self {
+            Ruling::Pass => "pass",
+            Ruling::Fail => "fail",
+            Ruling::CannotTell => "cannot tell",
+        }
+    }
+}
+
+/// Why, for one thing looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The cell, with its architecture: `x86_64/bios-pc`.
+    pub cell: String,
+    /// The test, or nothing when it is about the whole boot.
+    pub test: Option<String>,
+    /// How it stands.
+    pub standing: Standing,
+    /// Whether it counts.
+    pub counts: Counts,
+    /// One line more, if there is any.
+    pub note: String,
+}
+
+/// Whether a standing counts for the ruling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counts {
+    /// It does.
+    Yes,
+    /// It is only shown.
+    No,
+}
+
+/// How one test in one cell stands. No two of these are ever shown as the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The image is at fault.
+    Failed,
+    /// It is required, and did not run.
+    Missing,
+    /// We could not find out.
+    InfraError,
+    /// Recorded, and not begun.
+    Queued,
+    /// Begun, and not over.
+    Running,
+    /// Red, and a person's waiver covers it.
+    Waived,
+    /// Red, and known to be, with a ticket.
+    ExpectedFailure,
+    /// Green.
+    Passed,
+}
+
+impl Standing {
+    /// A word or two for a person.
+    pub fn words(self) -> &'static str {
+        match self {
+            Standing::Failed => "failed",
+            Standing::Missing => "missing",
+            Standing::InfraError => "infra error",
+            Standing::Queued => "queued",
+            Standing::Running => "running",
+            Standing::Waived => "waived",
+            Standing::ExpectedFailure => "expected failure",
+            Standing::Passed => "passed",
+        }
+    }
+}
+
+/// Judges a candidate by what is known at `now`.
+pub fn judge(candidate: &Candidate, now: Timestamp) -> Verdict {
+    let mut reasons: Vec<Reason> = Vec::new();
+    for step in candidate.smoketests() {
+        judge_boot(candidate, step, now, &mut reasons);
+    }
+    if reasons.is_empty() {
+        reasons.push(Reason {
+            cell: "every cell".to_owned(),
+            test: None,
+            standing: Standing::Missing,
+            counts: Counts::Yes,
+            note: "nothing was booted, so nothing is known".to_owned(),
+        });
+    }
+    reasons.sort_by(|a, b| (a.standing, &a.cell).cmp(&(b.standing, &b.cell)));
+    Verdict { ruling: rule(&reasons), reasons, at: now, evidence: candidate.evidence() }
+}
+
+/// The ruling that follows from the reasons: a red test outweighs a doubt, a doubt outweighs everything green.
+pub fn rule(reasons: &[Reason]) -> Ruling {
+    let has = |standings: &[Standing]| {
+        reasons.iter().any(|reason| reason.counts == Counts::Yes && standings.contains(&reason.standing))
+    };
+    if has(&[Standing::Failed, Standing::Missing]) {
+        Ruling::Fail
+    } else if has(&[Standing::InfraError, Standing::Queued, Standing::Running]) {
+        Ruling::CannotTell
+    } else {
+        Ruling::Pass
+    }
+}
+
+fn judge_boot(candidate: &Candidate, step: &Step<Smoketest>, now: Timestamp, reasons: &mut Vec<Reason>) {
+    let policy = &candidate.recipe.gate;
+    let cell_name = &step.request.cell.name;
+    let cell = format!("{}/{cell_name}", step.request.artifact.arch);
+    let counts = if policy.informative_cells.contains(cell_name) { Counts::No } else { Counts::Yes };
+    let whole = |standing, note: &str| Reason {
+        cell: cell.clone(),
+        test: None,
+        standing,
+        counts,
+        note: note.to_owned(),
+    };
+    let results = match &step.progress {
+        Progress::Wanted => return reasons.push(whole(Standing::Queued, "the boot has not begun")),
+        Progress::Running(_) => return reasons.push(whole(Standing::Running, "the boot is not over")),
+        Progress::Failed(reason) => return reasons.push(whole(Standing::InfraError, reason)),
+        Progress::Cancelled => return reasons.push(whole(Standing::InfraError, "the boot was cancelled")),
+        Progress::Succeeded(output) => &output.results,
+    };
+    for test in &step.request.tests {
+        let result = results.iter().find(|result| result.name == test.name);
+        let (standing, note) = standing(candidate, cell_name, &test.name, result, now);
+        let informative = policy.informative.contains(&test.name)
+            || (test.weight == Weight::Informative && !policy.required.contains(&test.name));
+        let counts = if informative { Counts::No } else { counts };
+        reasons.push(Reason { cell: cell.clone(), test: Some(test.name.clone()), standing, counts, note });
+    }
+    for name in &policy.required {
+        if !step.request.tests.iter().any(|test| &test.name == name) {
+            let (standing, note) = standing(candidate, cell_name, name, None, now);
+            reasons.push(Reason { cell: cell.clone(), test: Some(name.clone()), standing, counts, note });
+        }
+    }
+}
+
+fn standing(
+    candidate: &Candidate,
+    cell: &str,
+    test: &str,
+    result: Option<&TestResult>,
+    now: Timestamp,
+) -> (Standing, String) {
+    let waiver = find_waiver(candidate, cell, test, now);
+    let Some(result) = result else {
+        return waived_or(waiver, Standing::Missing, "it did not run");
+    };
+    let why = match &result.colour {
+        Colour::Green => return (Standing::Passed, String::new()),
+        Colour::NotRun(why) => return waived_or(waiver, Standing::Missing, why),
+        Colour::Red(why) => why,
+    };
+    match &result.expected_failure {
+        Some(known) if now < known.until => {
+            (Standing::ExpectedFailure, format!("{why}; known as {} until {:.0}", known.tracker, known.until))
+        }
+        Some(known) => {
+            let why = format!("{why}; the expected failure {} ran out on {:.0}", known.tracker, known.until);
+            waived_or(waiver, Standing::Failed, &why)
+        }
+        None => waived_or(waiver, Standing::Failed, why),
+    }
+}
+
+/// The waiver that covers a test in a cell of a candidate now.
+fn find_waiver<'a>(candidate: &'a Candidate, cell: &str, test: &str, now: Timestamp) -> Option<&'a Waiver> {
+    candidate.decisions.waivers.iter().find(|waiver| {
+        waiver.recipe == candidate.recipe.name
+            && waiver.test == test
+            && waiver.candidate.as_ref().is_none_or(|id| id == &candidate.id.0)
+            && waiver.cell.as_ref().is_none_or(|name| name == cell)
+            && now < waiver.expires
+    })
+}
+
+fn waived_or(waiver: Option<&Waiver>, standing: Standing, why: &str) -> (Standing, String) {
+    match waiver {
+        Some(waiver) => (
+            Standing::Waived,
+            format!("{why}; waived by {} until {:.0}: {}", waiver.author, waiver.expires, waiver.reason),
+        ),
+        None => (standing, why.to_owned()),
+    }
+}

@@ -1,0 +1,8 @@
+//! One file or folder per outside system. Each implements `Port` for the work that is done there.
+
+pub mod definitions;
+pub mod destination;
+pub mod fedora_messaging;
+pub mod local;
+pub mod qemu;
+pub mod signer;

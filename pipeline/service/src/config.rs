@@ -1,0 +1,135 @@
+//! The configuration: one TOML file, a section per adapter, owned by the adapter.
+//!
+//! Without a file the embedded defaults run everything on one machine. A key that nobody knows is an error.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::adapters;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where state and pages live.
+    pub service: Service,
+    /// Where recipes, definitions and smoketests are read from.
+    pub definitions: adapters::definitions::Settings,
+    /// The engine's pace.
+    pub engine: Engine,
+    /// The bus; without it only people, sweeps and the calendar bring changes.
+    pub bus: Option<adapters::fedora_messaging::Settings>,
+    /// The local builder.
+    pub builder: adapters::local::Settings,
+    /// The QEMU cloudlet.
+    pub cloudlet: adapters::qemu::Settings,
+    /// Destinations by the names that recipes use.
+    pub destinations: BTreeMap<String, adapters::destination::Settings>,
+    /// Who signs.
+    pub signing: adapters::signer::Settings,
+    /// The streams by name.
+    pub streams: BTreeMap<String, Stream>,
+}
+
+/// Where state and pages live.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    /// The folder for everything that is kept on this machine.
+    pub state: PathBuf,
+    /// The database's address, `sqlite://FILE` or `postgres://...`; a SQLite file in the state folder by default.
+    pub database: Option<String>,
+    /// The address that pages and the mirror are served on.
+    pub listen: String,
+    /// The address at which strangers reach it, without a slash at the end; made from `listen` by default.
+    pub url: Option<String>,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            state: PathBuf::from(".muster/state"),
+            database: None,
+            listen: "127.0.0.1:8380".to_owned(),
+            url: None,
+        }
+    }
+}
+
+/// The engine's pace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// Milliseconds between two looks when nothing wakes the engine.
+    pub tick_ms: u64,
+    /// Milliseconds between two looks at work that goes on outside.
+    pub look_ms: i64,
+    /// Seconds without a change before a scratch candidate starts.
+    pub quiet_s: i64,
+    /// Seconds after which a scratch candidate starts although changes still come.
+    pub at_most_s: i64,
+    /// Builds that run at once on this machine.
+    pub parallel_builds: u32,
+    /// Boots that run at once on this machine.
+    pub parallel_smoketests: u32,
+    /// How often a step is tried before it fails.
+    pub attempts: u32,
+    /// Seconds before the second try; it doubles up to an hour.
+    pub backoff_s: i64,
+    /// Hours a build, and a boot, may take.
+    pub deadline_hours: i64,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Engine {
+            tick_ms: 500,
+            look_ms: 1000,
+            quiet_s: 60,
+            at_most_s: 900,
+            parallel_builds: 1,
+            parallel_smoketests: 1,
+            attempts: 6,
+            backoff_s: 5,
+            deadline_hours: 6,
+        }
+    }
+}
+
+/// One stream.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stream {
+    /// When its release windows open: a cron expression with seconds, in UTC; never, when it is not set.
+    pub window: Option<String>,
+}
+
+impl Settings {
+    /// Reads a file; a missing file that nobody asked for means the embedded defaults.
+    pub fn read(path: Option<&Path>) -> Result<Self> {
+        let default = Path::new("muster.toml");
+        let path = match path {
+            Some(path) => path,
+            None if default.exists() => default,
+            None => return Ok(Settings::default()),
+        };
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))
+    }
+
+    /// The database's address.
+    pub fn database(&self) -> String {
+        let in_state = || format!("sqlite://{}", self.service.state.join("muster.db").display());
+        self.service.database.clone().unwrap_or_else(in_state)
+    }
+
+    /// The address at which strangers reach us, without a slash at the end.
+    pub fn url(&self) -> String {
+        let from_listen = || format!("http://{}", self.service.listen);
+        self.service.url.clone().unwrap_or_else(from_listen)
+    }
+}

@@ -1,0 +1,267 @@
+//! Jobs: work on this machine that outlives the service, in a process and a folder of its own.
+//!
+//! The local builder and the QEMU cloudlet are such work. To the engine a job is an outside system like any other: it
+//! is begun once by its key, and what came of it lies in its folder. The job's process holds a lock for as long as it
+//! lives, so that nobody needs to trust a process id.
+//!
+//! In a job's folder: `request.json` (what is asked for), `lock`, `pid`, `progress` (lines for a person, the last one
+//! is shown), `job.log` (what the process wrote), `result.json` (what came of it; written last, by rename), `work/`
+//! (whatever the job likes; emptied before each start).
+
+use std::fs::{self, File, TryLockError};
+use std::future::Future;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use muster_flow::step::{Handle, StepKey};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::port::{Fault, Observation};
+
+/// Where jobs of one kind lie and how they are started.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    /// The kind: the word behind `muster job`.
+    pub kind: &'static str,
+    /// The folder that holds one folder per job.
+    pub root: PathBuf,
+    /// The `muster` program itself.
+    pub program: PathBuf,
+    /// The configuration file that the job's process reads.
+    pub config: PathBuf,
+}
+
+/// What came of a job.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Ending<O> {
+    Succeeded(O),
+    Failed(String),
+}
+
+impl Jobs {
+    /// Begins the job named by `key`, or finds it begun.
+    pub fn ensure<R: Serialize>(&self, key: &StepKey, request: &R) -> Result<Handle, Fault> {
+        let folder = self.root.join(key.flat());
+        self.begin(&folder, request).map_err(Fault::retry)?;
+        Ok(Handle(folder.display().to_string()))
+    }
+
+    fn begin<R: Serialize>(&self, folder: &Path, request: &R) -> Result<()> {
+        if folder.join("result.json").exists() || is_locked(folder)? {
+            return Ok(());
+        }
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        write_whole(&folder.join("request.json"), &serde_json::to_vec_pretty(request)?)?;
+        let log = File::options().create(true).append(true).open(folder.join("job.log"))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a job must outlive the service, which no other program may"
+        )]
+        let mut command = tokio::process::Command::new(&self.program);
+        command.arg("--config").arg(&self.config).args(["job", self.kind]).arg(folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        // The runtime reaps the child when it ends; nobody waits for it here.
+        drop(child);
+        Ok(())
+    }
+
+    /// Looks how far a job has got.
+    pub fn observe<O: DeserializeOwned>(&self, handle: &Handle) -> Result<Observation<O>, Fault> {
+        let folder = Path::new(&handle.0);
+        // The order matters: a job that ends between the two looks has written its result before it lost its lock.
+        let alive = is_locked(folder).map_err(Fault::retry)?;
+        if let Ok(bytes) = fs::read(folder.join("result.json")) {
+            return match serde_json::from_slice(&bytes) {
+                Ok(Ending::Succeeded(output)) => Ok(Observation::Succeeded(output)),
+                Ok(Ending::Failed(reason)) => Ok(Observation::Failed(reason)),
+                Err(error) => Ok(Observation::Failed(format!("cannot read the job's result: {error}"))),
+            };
+        }
+        if alive || is_young(folder) {
+            return Ok(Observation::Running(last_line(&folder.join("progress"))));
+        }
+        Ok(Observation::Vanished("its process ended without a result".to_owned()))
+    }
+
+    /// Ends a job and removes its folder.
+    pub fn cancel(&self, handle: &Handle) -> Result<(), Fault> {
+        let folder = Path::new(&handle.0);
+        if is_locked(folder).map_err(Fault::retry)? {
+            let pid = fs::read_to_string(folder.join("pid")).ok().and_then(|text| text.trim().parse().ok());
+            if let Some(pid) = pid.and_then(Pid::from_raw) {
+                // It may have ended since.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+            return Err(Fault::Retry("the job is being ended".to_owned()));
+        }
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Fault::Retry(format!("cannot remove {}: {error}", folder.display())))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// What a job's process works with.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The job's folder.
+    pub folder: PathBuf,
+}
+
+impl Desk {
+    /// The folder for the job's own files; it is empty at the start.
+    pub fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    /// Says how far the job has got, in one line for a person.
+    pub fn say(&self, line: &str) {
+        let progress = File::options().create(true).append(true).open(self.folder.join("progress"));
+        // Progress is a courtesy: a full disk shows in the work itself.
+        let _ = progress.and_then(|mut file| writeln!(file, "{}", line.replace('\n', " ")));
+    }
+}
+
+/// Runs a job in this process: takes the lock, does the work, leaves the result. Ends at once, and quietly, when
+/// another process has the lock or the result is there. On SIGTERM the work is dropped and no result is left.
+pub async fn run<R, O, F>(folder: &Path, work: impl FnOnce(Desk, R) -> F) -> Result<()>
+where
+    R: DeserializeOwned,
+    O: Serialize,
+    F: Future<Output = Result<O, String>>,
+{
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the job's folder"),
+    }
+    if folder.join("result.json").exists() {
+        return Ok(());
+    }
+    write_whole(&folder.join("pid"), std::process::id().to_string().as_bytes())?;
+    let desk = Desk { folder: folder.to_owned() };
+    match fs::remove_dir_all(desk.work()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context("cannot empty the job's folder");
+        }
+        Ok(()) | Err(_) => {}
+    }
+    fs::create_dir_all(desk.work())?;
+    let request: R = serde_json::from_slice(&fs::read(folder.join("request.json"))?)
+        .context("cannot read the job's request")?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let ending = tokio::select! {
+        ending = work(desk, request) => ending,
+        _ = terminate.recv() => bail!("the job was told to end"),
+    };
+    let ending = match ending {
+        Ok(output) => Ending::Succeeded(output),
+        Err(reason) => Ending::Failed(reason),
+    };
+    write_whole(&folder.join("result.json"), &serde_json::to_vec(&ending)?)
+}
+
+/// Writes a file so that nobody ever sees half of it.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().context("a file needs a folder")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+fn is_locked(folder: &Path) -> Result<bool> {
+    let lock = match File::open(folder.join("lock")) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error).context("cannot look at the job's lock"),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot look at the job's lock"),
+    }
+}
+
+/// Whether the job was begun a moment ago, so that its process may not have its lock yet.
+fn is_young(folder: &Path) -> bool {
+    let modified = fs::metadata(folder.join("request.json")).and_then(|metadata| metadata.modified());
+    modified.ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age.as_secs() < 5)
+}
+
+fn last_line(path: &Path) -> String {
+    crate::program::tail(path).lines().next_back().unwrap_or("starting").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jobs(root: &Path) -> Jobs {
+        Jobs { kind: "test", root: root.to_owned(), program: "/bin/true".into(), config: "/dev/null".into() }
+    }
+
+    fn begun(root: &Path) -> Handle {
+        let folder = root.join("a");
+        fs::create_dir_all(&folder).unwrap();
+        write_whole(&folder.join("request.json"), b"7").unwrap();
+        Handle(folder.display().to_string())
+    }
+
+    #[tokio::test]
+    async fn a_result_is_seen_once_the_job_is_over() {
+        let root = tempfile::tempdir().unwrap();
+        let handle = begun(root.path());
+        run(Path::new(&handle.0), |desk, number: u32| async move {
+            desk.say("half way");
+            Ok::<_, String>(number * 2)
+        })
+        .await
+        .unwrap();
+        assert_eq!(jobs(root.path()).observe::<u32>(&handle), Ok(Observation::Succeeded(14)));
+    }
+
+    #[tokio::test]
+    async fn a_running_job_shows_its_last_line_and_is_not_begun_twice() {
+        let root = tempfile::tempdir().unwrap();
+        let handle = begun(root.path());
+        let folder = PathBuf::from(&handle.0);
+        let (jobs, same) = (&jobs(root.path()), &folder);
+        run(&folder, |desk, _: u32| async move {
+            desk.say("installing");
+            assert_eq!(jobs.observe::<u32>(&handle), Ok(Observation::Running("installing".to_owned())));
+            let mut entered = false;
+            run(same, |_, _: u32| {
+                entered = true;
+                async { Ok::<u32, String>(0) }
+            })
+            .await
+            .unwrap();
+            assert!(!entered, "a second process did the same job");
+            Ok::<u32, String>(1)
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_process_died_has_vanished() {
+        let root = tempfile::tempdir().unwrap();
+        let handle = begun(root.path());
+        let old = std::time::UNIX_EPOCH;
+        let request = File::options().write(true).open(Path::new(&handle.0).join("request.json")).unwrap();
+        request.set_modified(old).unwrap();
+        let seen = jobs(root.path()).observe::<u32>(&handle).unwrap();
+        assert!(matches!(seen, Observation::Vanished(_)), "{seen:?}");
+    }
+}
