@@ -21,7 +21,7 @@ require() {
 
 # Prints the upstream version of a Debian version, in a spelling RPM accepts.
 upstream_version() {
-    sed -e 's/^[0-9]*://' -e 's/-[^-]*$//' -e 's/[+~-].*//' <<<"$1"
+    sed -e 's/^[0-9]*://' -e 's/-[^-]*$//' -e 's/[+~-].*//' -e 's/\.dfsg$//' <<<"$1"
 }
 
 # write_macros WORK UNPACKED KVER: the settings every rpmbuild of this run reads.
