@@ -44,3 +44,24 @@ impl fmt::Display for Warning {
 fn say(f: &mut fmt::Formatter<'_>, file: &str, line: usize, what: &str) -> fmt::Result {
     if line == 0 { write!(f, "{file}: {what}") } else { write!(f, "{file}:{line}: {what}") }
 }
+
+/// What is wrong with a line, before anybody has said which line it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// What is wrong.
+    pub(super) what: String,
+    /// What to write instead.
+    pub(super) instead: String,
+}
+
+impl Fault {
+    /// A fault with a way out of it.
+    pub(super) fn new(what: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self { what: what.into(), instead: instead.into() }
+    }
+
+    /// The fault on a line.
+    pub(super) fn at(self, file: &str, line: usize) -> ReadError {
+        ReadError { file: file.to_owned(), line, what: self.what, instead: self.instead }
+    }
+}

@@ -3,9 +3,21 @@
 //! Knows the command lines and sections of a kickstart and what each release accepts. Must not know how an
 //! image is built from them.
 
+mod command;
+mod commands;
+mod document;
 mod fault;
+mod flat;
 mod model;
+mod options;
+mod packages;
+mod reader;
+mod row;
+mod section;
 mod syntax;
+mod typed;
+mod values;
+mod words;
 
 pub use fault::{ReadError, Warning};
 pub use model::*;
@@ -15,14 +27,13 @@ use crate::Source;
 
 /// Reads the kickstart `path` and everything it includes as the release `syntax` understands it.
 pub fn read(path: &str, source: &dyn Source, syntax: Syntax) -> Result<Kickstart, ReadError> {
-    let _ = (source, syntax);
-    Err(ReadError { file: path.to_owned(), line: 0, what: "not read yet".to_owned(), instead: String::new() })
+    Ok(typed::typed(reader::read(path, source, syntax)?))
 }
 
 /// One kickstart with nothing left to include, written as its release would write it.
 pub fn flatten(path: &str, source: &dyn Source, syntax: Syntax) -> Result<Flat, ReadError> {
-    let _ = (source, syntax);
-    Err(ReadError { file: path.to_owned(), line: 0, what: "not read yet".to_owned(), instead: String::new() })
+    let document = reader::read(path, source, syntax)?;
+    Ok(Flat { text: flat::written(&document), warnings: document.warnings, files: document.files })
 }
 
 /// The result of [`flatten`].

@@ -21,13 +21,16 @@ impl Syntax {
     /// The newest syntax known, which stands for Rawhide.
     pub const NEWEST: Self = Self::fedora(NEWEST_FEDORA);
 
+    /// Later than every release; ranges without an end reach to here.
+    pub(super) const LAST: Self = Self(u16::MAX);
+
     /// The syntax of Fedora `release`.
-    pub(crate) const fn fedora(release: u16) -> Self {
+    pub(super) const fn fedora(release: u16) -> Self {
         Self(release * 10)
     }
 
     /// The syntax of the enterprise release that branched from Fedora `fedora`.
-    pub(crate) const fn enterprise_after(fedora: u16) -> Self {
+    pub(super) const fn enterprise_after(fedora: u16) -> Self {
         Self(fedora * 10 + 1)
     }
 
