@@ -90,17 +90,28 @@ sign() {
     }
 }
 
+# referenced REPOSITORY: the names of the files that its metadata consists of.
+referenced() {
+    sed -n 's|.*<location href="repodata/\([^"]*\)".*|\1|p' "$1/repodata/repomd.xml" 2>/dev/null || true
+}
+
 # index REPOSITORY [CREATEREPO_OPTION...]: renews the metadata so that a reader
 # sees the old or the new and never a mixture. The files beside repomd.xml are
-# named by their checksums, so they can lie there before the last rename.
+# named by their checksums, so they can lie there before the last rename; those
+# of the generation before stay, for a reader who is in the middle.
 index() {
-    local repository=$1 fresh
+    local repository=$1 fresh kept file
     shift
-    fresh=$(mktemp -d "$repository/.fresh.XXXXXX")
-    createrepo_c --quiet --general-compress-type=gz --excludes '.fresh*' \
-        --revision "$(date +%s)" --outputdir "$fresh" "$@" "$repository"
     mkdir -p "$repository/repodata"
+    kept=$(referenced "$repository")
+    fresh=$(mktemp -d "$repository/.fresh.XXXXXX")
+    createrepo_c --quiet --no-database --general-compress-type=gz --excludes '.fresh*' \
+        --revision "$(date +%s)" --outputdir "$fresh" "$@" "$repository"
     find "$fresh/repodata" -type f ! -name repomd.xml -exec mv -t "$repository/repodata" {} +
     mv "$fresh/repodata/repomd.xml" "$repository/repodata/repomd.xml"
     rm -rf "$fresh"
+    kept="$kept $(referenced "$repository") repomd.xml"
+    for file in "$repository"/repodata/*; do
+        grep -qw -- "${file##*/}" <<<"$kept" || rm -f "$file"
+    done
 }

@@ -7,4 +7,4 @@ pub mod kickstart;
 mod source;
 pub mod treefile;
 
-pub use source::{Directory, Source, SourceError};
+pub use source::{Directory, Files, Source, SourceError};

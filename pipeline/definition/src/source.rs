@@ -61,19 +61,57 @@ impl Source for Directory {
 
 impl Directory {
     fn read(&self, path: &str) -> Result<String, SourceError> {
-        let unreadable = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-                SourceError::Missing(path.to_owned())
-            }
-            _ => SourceError::Unreadable { path: path.to_owned(), reason: error.to_string() },
-        };
-        let file = self.root.join(path).canonicalize().map_err(unreadable)?;
-        let root = self.root.canonicalize().map_err(unreadable)?;
+        let file = self.root.join(path).canonicalize().map_err(|error| unreadable(path, &error))?;
+        let root = self.root.canonicalize().map_err(|error| unreadable(path, &error))?;
         if !file.starts_with(&root) {
             return Err(SourceError::Outside(path.to_owned()));
         }
-        let bytes = std::fs::read(&file).map_err(unreadable)?;
-        String::from_utf8(bytes).map_err(|_| SourceError::NotText(path.to_owned()))
+        read_text(&file, path)
+    }
+}
+
+/// A source over all files a person may read, for commands they run themselves.
+#[derive(Debug, Clone)]
+pub struct Files {
+    folder: PathBuf,
+}
+
+impl Files {
+    /// A source in which relative paths start at `folder`.
+    pub fn from(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+}
+
+impl Source for Files {
+    fn text(&self, path: &str, included_from: Option<&str>) -> Result<(String, String), SourceError> {
+        if path.contains("://") {
+            return Err(SourceError::Address(path.to_owned()));
+        }
+        let missing = match read_text(&self.folder.join(path), path) {
+            Ok(text) => return Ok((path.to_owned(), text)),
+            Err(error @ SourceError::Missing(_)) => error,
+            Err(error) => return Err(error),
+        };
+        let folder = included_from.and_then(|file| Path::new(file).parent());
+        let Some(beside) = folder.map(|folder| folder.join(path)) else { return Err(missing) };
+        let beside = beside.to_string_lossy().into_owned();
+        let text = read_text(&self.folder.join(&beside), path)?;
+        Ok((beside, text))
+    }
+}
+
+fn read_text(file: &Path, path: &str) -> Result<String, SourceError> {
+    let bytes = std::fs::read(file).map_err(|error| unreadable(path, &error))?;
+    String::from_utf8(bytes).map_err(|_| SourceError::NotText(path.to_owned()))
+}
+
+fn unreadable(path: &str, error: &std::io::Error) -> SourceError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            SourceError::Missing(path.to_owned())
+        }
+        _ => SourceError::Unreadable { path: path.to_owned(), reason: error.to_string() },
     }
 }
 

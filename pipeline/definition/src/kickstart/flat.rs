@@ -22,7 +22,6 @@ pub(super) fn written(document: &Document) -> String {
     commands(&mut text, document);
     document.scripts.iter().for_each(|section| script(&mut text, section, syntax));
     if !document.kept.is_empty() {
-        text.push('\n');
         document.kept.iter().for_each(|section| kept(&mut text, section));
     }
     if let Some(packages) = &document.packages {
@@ -88,13 +87,12 @@ fn end(text: &mut String, syntax: Syntax) {
 
 fn kept(text: &mut String, section: &KeptSection) {
     let header: Vec<_> = section.header.iter().map(|word| bare(word)).collect();
-    text.push_str(&header.join(" "));
-    text.push('\n');
-    text.push_str(&section.body);
+    text.extend(["\n", &header.join(" "), "\n", &section.body]);
     if !section.body.is_empty() && !section.body.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str("%end\n");
+    // What follows brings its own newline.
+    text.push_str("%end");
 }
 
 fn certificate(text: &mut String, section: &Certificate) {
