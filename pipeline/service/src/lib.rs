@@ -8,4 +8,6 @@ pub mod program;
 pub mod job;
 pub mod http;
 pub mod config;
+pub mod store;
+pub mod message;
 pub mod adapters;
