@@ -65,6 +65,8 @@ impl Default for Service {
 pub struct Engine {
     /// Milliseconds between two looks when nothing wakes the engine.
     pub tick_ms: u64,
+    /// Milliseconds between two looks at work that goes on outside.
+    pub look_ms: i64,
     /// Seconds without a change before a scratch candidate starts.
     pub quiet_s: i64,
     /// Seconds after which a scratch candidate starts although changes still come.
@@ -85,6 +87,7 @@ impl Default for Engine {
     fn default() -> Self {
         Engine {
             tick_ms: 500,
+            look_ms: 1000,
             quiet_s: 60,
             at_most_s: 900,
             parallel_builds: 1,
