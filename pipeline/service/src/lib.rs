@@ -9,6 +9,7 @@ pub mod job;
 pub mod http;
 pub mod config;
 pub mod store;
+pub mod message;
 pub mod upstream;
 pub mod calendar;
 pub mod planner;
