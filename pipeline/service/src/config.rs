@@ -90,7 +90,7 @@ impl Default for Engine {
     fn default() -> Self {
         Engine {
             tick_ms: 500,
-            look_ms: 1000,
+            look_ms: 250,
             quiet_s: 60,
             at_most_s: 900,
             parallel_builds: 1,
