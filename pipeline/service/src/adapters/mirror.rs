@@ -76,14 +76,13 @@ impl Mirror {
     pub fn holds(&self, upload: &UploadRequest) -> Result<bool> {
         let placed = layout::place(upload)?;
         let staging = find_staging(&self.root, &layout::staging_stem(upload))?;
-        let lies = |below: &str, size: Option<u64>| {
-            let is_at = |folder: &Path| {
-                fs::metadata(folder.join(below))
-                    .is_ok_and(|found| size.is_none_or(|size| found.len() == size))
-            };
-            staging.as_deref().is_some_and(is_at) || is_at(&self.root)
-        };
-        Ok(placed.iter().all(|file| lies(&file.path(), Some(file.size)) && lies(&file.checksum_path(), None)))
+        let is_staged = |file: &Placed| staging.as_deref().is_some_and(|staging| lies_at(staging, file));
+        Ok(placed.iter().all(|file| is_staged(file) || lies_at(&self.root, file)))
+    }
+
+    /// Whether everything of an upload is public.
+    pub fn shows(&self, upload: &UploadRequest) -> Result<bool> {
+        Ok(layout::place(upload)?.iter().all(|file| lies_at(&self.root, file)))
     }
 
     /// Reads an upload back over HTTP, before it is public.
@@ -279,6 +278,11 @@ fn find_staging(root: &Path, stem: &str) -> Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+fn lies_at(folder: &Path, file: &Placed) -> bool {
+    let is_whole = fs::metadata(folder.join(file.path())).is_ok_and(|found| found.len() == file.size);
+    is_whole && folder.join(file.checksum_path()).exists()
 }
 
 fn file_name(path: &Path) -> String {

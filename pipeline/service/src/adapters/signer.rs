@@ -106,6 +106,18 @@ impl Signer {
         }
     }
 
+    /// Whether signatures are made by another program than gpg.
+    pub fn signs_elsewhere(&self) -> bool {
+        matches!(self.settings, Settings::Command { .. })
+    }
+
+    /// The fingerprint of a key, for programs that take no address.
+    pub async fn key_id(&self, key: &str) -> Result<String> {
+        let list = self.gpg().args(["--with-colons", "--list-secret-keys", "--", key]).run().await;
+        let list = list.context("gpg does not know the signing key")?.text();
+        primary_fingerprints(&list).into_iter().next().context("gpg does not know the signing key")
+    }
+
     /// What is missing, in plain words.
     pub async fn check(&self) -> Vec<String> {
         let mut missing = Vec::new();
@@ -199,28 +211,10 @@ impl PublicKey {
         self.valid(home.path(), stranger(home.path()).arg("--verify").arg(&sig).arg(&data)).await
     }
 
-    /// The primary fingerprints of the key, in upper-case hex.
-    async fn fingerprints(&self, home: &Path) -> Result<Vec<String>> {
-        let list = stranger(home).args(["--with-colons", "--list-keys"]).run().await?.text();
-        let mut primary = false;
-        let mut fingerprints = Vec::new();
-        for line in list.lines() {
-            let fields: Vec<&str> = line.split(':').collect();
-            match (fields.first(), fields.get(9)) {
-                (Some(&"pub"), _) => primary = true,
-                (Some(&"fpr"), Some(fingerprint)) if primary => {
-                    primary = false;
-                    fingerprints.push((*fingerprint).to_owned());
-                }
-                _ => {}
-            }
-        }
-        Ok(fingerprints)
-    }
-
     /// Runs gpg and believes nothing but a `VALIDSIG` by this key: its exit code is 0 for more than that.
     async fn valid(&self, home: &Path, gpg: Program) -> Result<()> {
-        let known = self.fingerprints(home).await?;
+        let list = stranger(home).args(["--with-colons", "--list-keys"]).run().await?.text();
+        let known = primary_fingerprints(&list);
         let finished = gpg.run_any().await.context("cannot run gpg")?;
         let status = finished.text();
         let by = status
@@ -249,4 +243,22 @@ fn stranger(home: &Path) -> Program {
         .args(["--batch", "--no-tty", "--quiet", "--no-autostart", "--trust-model", "always"])
         .args(["--status-fd", "1", "--homedir"])
         .arg(home)
+}
+
+/// The fingerprints of primary keys in a list of gpg's, in upper-case hex.
+fn primary_fingerprints(list: &str) -> Vec<String> {
+    let mut is_primary = false;
+    let mut fingerprints = Vec::new();
+    for line in list.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        match (fields.first(), fields.get(9)) {
+            (Some(&("pub" | "sec")), _) => is_primary = true,
+            (Some(&"fpr"), Some(fingerprint)) if is_primary => {
+                is_primary = false;
+                fingerprints.push((*fingerprint).to_owned());
+            }
+            _ => {}
+        }
+    }
+    fingerprints
 }
