@@ -105,13 +105,13 @@ impl Mirror {
         let stem = layout::staging_stem(upload);
         let staging = find_staging(&root, &stem).map_err(Fault::retry)?;
         let moves = self.moves(upload, &placed, staging.as_deref(), stream);
-        let moved = spawn_blocking(move || {
+        let promotion = spawn_blocking(move || {
             // One promotion at a time moves links and writes the list.
             let lock = File::open(&root).with_context(|| format!("cannot open {}", root.display()))?;
             lock.lock().context("cannot lock the mirror")?;
             anyhow::Ok(moves.iter().try_for_each(Move::perform))
         });
-        moved.await.map_err(Fault::retry)?.map_err(Fault::retry)??;
+        promotion.await.map_err(Fault::retry)?.map_err(Fault::retry)??;
         self.offer_key().await.map_err(Fault::retry)?;
         let mut pointers = self.read_back(&placed, &self.url).await?;
         pointers.extend(self.read_back_links(upload, &placed, stream).await?);
@@ -307,7 +307,7 @@ fn same(found: &Sum, expected: &Sum, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// GnuPG may end the last line in its own way.
+/// The program gpg may end the last line in its own way.
 fn ensure_same_text(found: &[u8], expected: &str, name: &str) -> Result<()> {
     let found = String::from_utf8_lossy(found);
     ensure!(

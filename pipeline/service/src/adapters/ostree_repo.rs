@@ -24,7 +24,7 @@ use crate::program::{self, Program};
 const STAGING: &str = "muster-staging";
 
 /// How long one run of `ostree` may take: a large tree over a slow line.
-const LIMIT: Duration = Duration::from_mins(60);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// An OSTree repository in the section `[destinations.NAME]`.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -83,7 +83,7 @@ impl std::fmt::Debug for Registry {
             .debug_struct("Registry")
             .field("name", &self.name)
             .field("settings", &self.settings)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,7 +152,7 @@ impl Registry {
         }
         let index = self.index(&repository, upload).await?;
         repository.manifest(&index.digest).await?;
-        let name = self.repository_name(upload)?;
+        let name = repository_name(upload)?;
         checked.push(format!("{}/{name}@{}: the index", self.settings.host, index.digest));
         Ok(VerifyOutput { checked })
     }
@@ -177,7 +177,7 @@ impl Registry {
             pusher.push_tag(tag, &index.bytes).await?;
         }
         let stranger = self.for_reading(upload)?;
-        let name = self.repository_name(upload)?;
+        let name = repository_name(upload)?;
         let mut pointers = Vec::new();
         for tag in [version].into_iter().chain(moving) {
             let seen = stranger.find_tag(tag).await?;
@@ -244,7 +244,7 @@ impl Registry {
     }
 
     fn uploaded(&self, upload: &UploadRequest) -> Result<Vec<Uploaded>, Fault> {
-        let name = self.repository_name(upload)?;
+        let name = repository_name(upload)?;
         let host = &self.settings.host;
         let uploaded = upload.artifacts.iter().map(|artifact| Uploaded {
             name: artifact.name.clone(),
@@ -257,12 +257,12 @@ impl Registry {
     }
 
     async fn for_pushing(&self, upload: &UploadRequest) -> Result<Repository, Fault> {
-        let (name, auth) = (self.repository_name(upload)?, self.account().map_err(Fault::give_up)?);
+        let (name, auth) = (repository_name(upload)?, self.account().map_err(Fault::give_up)?);
         Repository::for_pushing(self.pusher.clone(), auth, &self.settings.host, &name).await
     }
 
     fn for_reading(&self, upload: &UploadRequest) -> Result<Repository, Fault> {
-        let name = self.repository_name(upload)?;
+        let name = repository_name(upload)?;
         let auth = match self.settings.readers {
             Readers::Anonymous => RegistryAuth::Anonymous,
             Readers::Account => self.account().map_err(Fault::give_up)?,
@@ -282,17 +282,18 @@ impl Registry {
             }
         }
     }
+}
 
-    fn repository_name(&self, upload: &UploadRequest) -> Result<String, Fault> {
-        let is_harmless =
-            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_./".contains(letter);
-        let name =
-            mirror::layout::expand(&upload.destination.path, "", &upload.version).map_err(Fault::give_up)?;
-        if name.is_empty() || !name.chars().all(is_harmless) || name.contains("..") {
-            return Err(Fault::GiveUp(format!("{name:?} cannot be a repository of a registry")));
-        }
-        Ok(name)
+/// The repository that a destination's path names.
+fn repository_name(upload: &UploadRequest) -> Result<String, Fault> {
+    let is_harmless =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_./".contains(letter);
+    let name =
+        mirror::layout::expand(&upload.destination.path, "", &upload.version).map_err(Fault::give_up)?;
+    if name.is_empty() || !name.chars().all(is_harmless) || name.contains("..") {
+        return Err(Fault::GiveUp(format!("{name:?} cannot be a repository of a registry")));
     }
+    Ok(name)
 }
 
 async fn read_manifest(repository: &Repository, digest: &str) -> Result<Manifest, Fault> {

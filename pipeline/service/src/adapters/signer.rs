@@ -1,6 +1,6 @@
 //! Signs what is published, and checks signatures as a stranger would.
 //!
-//! It knows GnuPG and the calling convention of an external signing command. It must not know what it signs. No secret
+//! It knows gpg and the calling convention of an external signing command. It must not know what it signs. No secret
 //! key is ever read by this process.
 
 use std::path::{Path, PathBuf};
@@ -21,11 +21,11 @@ pub enum Settings {
     /// Nothing is signed, and every publication says so.
     #[default]
     None,
-    /// A key in a GnuPG folder on this machine, or behind its agent.
+    /// A key in a folder of gpg on this machine, or behind its agent.
     Gpg {
         /// The key's fingerprint, id or address.
         key: String,
-        /// The GnuPG folder; the user's own by default.
+        /// The folder of gpg; the user's own by default.
         homedir: Option<PathBuf>,
         /// Seconds a signature may take.
         #[serde(default = "default_limit")]
@@ -62,7 +62,7 @@ impl Signer {
         Signer { settings }
     }
 
-    /// The text inside an OpenPGP clear-signed message; `None` when nothing is signed.
+    /// The text inside an clear-signed message; `None` when nothing is signed.
     pub async fn clearsign(&self, text: &[u8]) -> Result<Option<Vec<u8>>> {
         let signing = match &self.settings {
             Settings::None => return Ok(None),
@@ -98,7 +98,7 @@ impl Signer {
         Ok(Some(PublicKey { armour }))
     }
 
-    /// The GnuPG key and folder that other programs can sign with themselves.
+    /// The gpg key and folder that other programs can sign with themselves.
     pub fn gpg_key(&self) -> Option<(&str, Option<&Path>)> {
         match &self.settings {
             Settings::Gpg { key, homedir, .. } => Some((key, homedir.as_deref())),
@@ -230,14 +230,14 @@ impl PublicKey {
     }
 
     async fn fresh_home(&self) -> Result<tempfile::TempDir> {
-        let home = tempfile::tempdir().context("cannot make a GnuPG folder")?;
+        let home = tempfile::tempdir().context("cannot make a folder of gpg")?;
         let import = stranger(home.path()).arg("--import").input(self.armour.as_slice());
         import.run().await.context("cannot import the public key")?;
         Ok(home)
     }
 }
 
-/// GnuPG as a stranger runs it: a folder with one public key, no agent, status on standard output.
+/// The program gpg, as a stranger runs it: a folder with one public key, no agent, status on standard output.
 fn stranger(home: &Path) -> Program {
     Program::new("gpg")
         .args(["--batch", "--no-tty", "--quiet", "--no-autostart", "--trust-model", "always"])

@@ -38,13 +38,13 @@ impl DockerRegistry {
             ),
         )
         .unwrap();
-        let running = DockerRegistry::run(folder.path()).await;
+        let running = DockerRegistry::run(folder.path());
         let registry = DockerRegistry { folder, host, running };
         registry.wait().await;
         registry
     }
 
-    async fn run(folder: &Path) -> Running {
+    fn run(folder: &Path) -> Running {
         let serve = Program::new("docker-registry").arg("serve").arg(folder.join("config.yml"));
         serve.log(folder.join("log")).spawn().unwrap()
     }
@@ -216,7 +216,8 @@ async fn a_damaged_blob_is_found_by_reading_back() {
     let registry = DockerRegistry::start("").await;
     let ground = Ground::new(&registry.settings("")).await;
     let layer = vec![7; 5000];
-    let upload = release("43.20261121.0", vec![image(ground.folder.path(), "x86_64", &[layer.clone()])]);
+    let upload =
+        release("43.20261121.0", vec![image(ground.folder.path(), "x86_64", std::slice::from_ref(&layer))]);
     let uploaded = ground.upload(&upload).await.unwrap();
     let mut damaged = layer.clone();
     damaged[4000] = 8;
@@ -230,7 +231,8 @@ async fn a_layer_that_changed_since_the_build_is_not_pushed() {
     let registry = DockerRegistry::start("").await;
     let ground = Ground::new(&registry.settings("")).await;
     let layer = vec![7; 5000];
-    let upload = release("43.20261121.0", vec![image(ground.folder.path(), "x86_64", &[layer.clone()])]);
+    let upload =
+        release("43.20261121.0", vec![image(ground.folder.path(), "x86_64", std::slice::from_ref(&layer))]);
     let file = Path::new(&upload.artifacts[0].path).join("blobs/sha256").join(sha256(&layer));
     fs::write(file, vec![8; 5000]).unwrap();
     let fault = ground.upload(&upload).await.unwrap_err();
@@ -276,7 +278,8 @@ async fn a_connection_cut_in_the_middle_of_a_blob_is_made_good_by_the_next_try()
     let (host, cuts) = cutting_proxy(registry.host.clone()).await;
     let ground = Ground::new(&settings(&host, "")).await;
     let layer = vec![7; 3_000_000];
-    let upload = release("43.20261121.0", vec![image(ground.folder.path(), "x86_64", &[layer.clone()])]);
+    let upload =
+        release("43.20261121.0", vec![image(ground.folder.path(), "x86_64", std::slice::from_ref(&layer))]);
     let Err(Fault::Retry(_)) = ground.upload(&upload).await else { panic!("not cut") };
     assert!(!registry.blob(&sha256(&layer)).exists(), "half a blob became a blob");
     cuts.store(false, Ordering::Relaxed);
@@ -297,7 +300,7 @@ async fn a_registry_that_stops_between_upload_and_promotion_is_waited_for() {
         missing.iter().any(|line| line.contains(&format!("{} does not answer", registry.host))),
         "{missing:?}"
     );
-    registry.running = DockerRegistry::run(registry.folder.path()).await;
+    registry.running = DockerRegistry::run(registry.folder.path());
     registry.wait().await;
     ground.publish(&upload).await;
 }

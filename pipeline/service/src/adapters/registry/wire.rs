@@ -233,8 +233,10 @@ fn read(
 fn found(seen: Result<String, OciDistributionError>) -> Result<Option<String>, Fault> {
     match seen {
         Ok(digest) => Ok(Some(digest)),
-        Err(OciDistributionError::ImageManifestNotFoundError(_)) => Ok(None),
-        Err(OciDistributionError::ServerError { code: 404, .. }) => Ok(None),
+        Err(
+            OciDistributionError::ImageManifestNotFoundError(_)
+            | OciDistributionError::ServerError { code: 404, .. },
+        ) => Ok(None),
         Err(OciDistributionError::RegistryError { envelope, .. })
             if envelope.errors.iter().all(is_unknown) =>
         {
@@ -250,18 +252,22 @@ fn is_unknown(error: &oci_client::errors::OciError) -> bool {
 
 /// Whether another try may help is told by the answer; addresses lose their signed queries.
 fn fault(error: OciDistributionError) -> Fault {
-    let is_final = match &error {
+    let is_certain = matches!(
+        &error,
         OciDistributionError::UnauthorizedError { .. }
-        | OciDistributionError::AuthenticationFailure(_)
-        | OciDistributionError::DigestError(_) => true,
-        OciDistributionError::ServerError { code, .. } => is_refusal(*code),
-        OciDistributionError::RequestError(error) => {
-            error.status().is_some_and(|status| is_refusal(status.as_u16()))
-        }
-        _ => false,
-    };
+            | OciDistributionError::AuthenticationFailure(_)
+            | OciDistributionError::DigestError(_)
+    );
+    let is_final = is_certain || status_of(&error).is_some_and(is_refusal);
     let text = redact(&format!("{:#}", anyhow::Error::from(error)));
     if is_final { Fault::GiveUp(text) } else { Fault::Retry(text) }
+}
+
+fn status_of(error: &OciDistributionError) -> Option<u16> {
+    if let OciDistributionError::RequestError(error) = error {
+        return error.status().map(|status| status.as_u16());
+    }
+    if let OciDistributionError::ServerError { code, .. } = error { Some(*code) } else { None }
 }
 
 /// Asking again changes nothing about such an answer.
