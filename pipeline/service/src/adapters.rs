@@ -5,6 +5,8 @@ pub mod destination;
 pub mod fedora_messaging;
 pub mod local;
 pub mod mirror;
+pub mod ostree_repo;
 pub mod qemu;
+pub mod registry;
 pub mod signer;
 pub mod stream;

@@ -76,14 +76,13 @@ impl Mirror {
     pub fn holds(&self, upload: &UploadRequest) -> Result<bool> {
         let placed = layout::place(upload)?;
         let staging = find_staging(&self.root, &layout::staging_stem(upload))?;
-        let lies = |below: &str, size: Option<u64>| {
-            let is_at = |folder: &Path| {
-                fs::metadata(folder.join(below))
-                    .is_ok_and(|found| size.is_none_or(|size| found.len() == size))
-            };
-            staging.as_deref().is_some_and(is_at) || is_at(&self.root)
-        };
-        Ok(placed.iter().all(|file| lies(&file.path(), Some(file.size)) && lies(&file.checksum_path(), None)))
+        let is_staged = |file: &Placed| staging.as_deref().is_some_and(|staging| lies_at(staging, file));
+        Ok(placed.iter().all(|file| is_staged(file) || lies_at(&self.root, file)))
+    }
+
+    /// Whether everything of an upload is public.
+    pub fn shows(&self, upload: &UploadRequest) -> Result<bool> {
+        Ok(layout::place(upload)?.iter().all(|file| lies_at(&self.root, file)))
     }
 
     /// Reads an upload back over HTTP, before it is public.
@@ -106,13 +105,13 @@ impl Mirror {
         let stem = layout::staging_stem(upload);
         let staging = find_staging(&root, &stem).map_err(Fault::retry)?;
         let moves = self.moves(upload, &placed, staging.as_deref(), stream);
-        let moved = spawn_blocking(move || {
+        let promotion = spawn_blocking(move || {
             // One promotion at a time moves links and writes the list.
             let lock = File::open(&root).with_context(|| format!("cannot open {}", root.display()))?;
             lock.lock().context("cannot lock the mirror")?;
             anyhow::Ok(moves.iter().try_for_each(Move::perform))
         });
-        moved.await.map_err(Fault::retry)?.map_err(Fault::retry)??;
+        promotion.await.map_err(Fault::retry)?.map_err(Fault::retry)??;
         self.offer_key().await.map_err(Fault::retry)?;
         let mut pointers = self.read_back(&placed, &self.url).await?;
         pointers.extend(self.read_back_links(upload, &placed, stream).await?);
@@ -281,6 +280,11 @@ fn find_staging(root: &Path, stem: &str) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
+fn lies_at(folder: &Path, file: &Placed) -> bool {
+    let is_whole = fs::metadata(folder.join(file.path())).is_ok_and(|found| found.len() == file.size);
+    is_whole && folder.join(file.checksum_path()).exists()
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -303,7 +307,7 @@ fn same(found: &Sum, expected: &Sum, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// GnuPG may end the last line in its own way.
+/// The program gpg may end the last line in its own way.
 fn ensure_same_text(found: &[u8], expected: &str, name: &str) -> Result<()> {
     let found = String::from_utf8_lossy(found);
     ensure!(

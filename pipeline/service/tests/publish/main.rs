@@ -3,4 +3,6 @@
 
 mod ground;
 mod mirror;
+mod ostree;
+mod registry;
 mod streams;

@@ -122,12 +122,12 @@ async fn what_stands_before_a_signed_text_is_not_believed() {
     let key = Key::new().await;
     let ground = Ground::new(&(key.settings() + MIRROR)).await;
     let signer = muster::adapters::signer::Signer::new(ground.settings.signing.clone());
-    let signed = signer.clearsign(b"truth\n").await.unwrap().unwrap();
+    let message = signer.clearsign(b"truth\n").await.unwrap().unwrap();
     let public = signer.public_key().await.unwrap().unwrap();
-    let message = [b"a lie\n\n", signed.as_slice(), b"\nmore lies\n"].concat();
-    let text = public.signed_text(&message).await;
+    let framed = [b"a lie\n\n", message.as_slice(), b"\nmore lies\n"].concat();
+    let text = public.signed_text(&framed).await;
     assert!(text.as_ref().is_err() || text.as_ref().unwrap() == b"truth\n", "{text:?}");
-    assert_eq!(public.signed_text(&signed).await.unwrap(), b"truth\n");
+    assert_eq!(public.signed_text(&message).await.unwrap(), b"truth\n");
 }
 
 #[tokio::test]
@@ -268,8 +268,7 @@ fn child(folder: &Path) -> Program {
 #[tokio::test]
 async fn a_process_killed_at_any_moment_leaves_no_half_file_and_the_next_one_finishes() {
     let folder = tempfile::tempdir().unwrap();
-    let content: Vec<u8> =
-        (0..1_500_000_u32).flat_map(|number| (number as u8 ^ 0x5a).to_le_bytes()).collect();
+    let content: Vec<u8> = (0..1_500_000_u32).flat_map(|number| (number ^ 0x5a5a).to_le_bytes()).collect();
     fs::write(folder.path().join("content"), &content).unwrap();
     let public =
         folder.path().join("mirror/linux/releases/43/Cloud/x86_64/images/Murmur-43-20261121.0.x86_64.qcow2");
