@@ -4,5 +4,6 @@ pub mod definitions;
 pub mod destination;
 pub mod fedora_messaging;
 pub mod local;
+pub mod packages;
 pub mod qemu;
 pub mod signer;
