@@ -84,8 +84,7 @@ fn verify(mut file: std::fs::File, primary: &repomd::Primary) -> Result<()> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let count =
-            file.read(&mut buffer).with_context(|| format!("cannot read {}", primary.location))?;
+        let count = file.read(&mut buffer).with_context(|| format!("cannot read {}", primary.location))?;
         if count == 0 {
             break;
         }
