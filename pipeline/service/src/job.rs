@@ -180,7 +180,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn is_locked(folder: &Path) -> Result<bool> {
+pub(crate) fn is_locked(folder: &Path) -> Result<bool> {
     let lock = match File::open(folder.join("lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),

@@ -8,4 +8,6 @@ pub mod program;
 pub mod job;
 pub mod http;
 pub mod config;
+pub mod smoketests;
+pub mod report;
 pub mod adapters;
