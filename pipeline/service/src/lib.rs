@@ -15,6 +15,8 @@ pub mod calendar;
 pub mod planner;
 pub mod engine;
 pub mod reaper;
+pub mod smoketests;
+pub mod report;
 pub mod adapters;
 pub mod story;
 pub mod web;
