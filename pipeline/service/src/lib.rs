@@ -15,7 +15,11 @@ pub mod upstream;
 pub mod calendar;
 pub mod planner;
 pub mod engine;
+pub mod reaper;
 pub mod adapters;
+pub mod story;
+pub mod web;
+pub mod cli;
 
 /// A value as the JSON that rows and handles carry.
 pub fn encode<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {
