@@ -10,6 +10,7 @@ pub mod http;
 pub mod config;
 pub mod store;
 pub mod message;
+pub mod intake;
 pub mod upstream;
 pub mod calendar;
 pub mod planner;

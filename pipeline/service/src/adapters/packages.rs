@@ -23,11 +23,24 @@ const REPOMD_LIMIT: usize = 4 << 20;
 pub struct Index {
     /// Changes whenever the repository does: the SHA-256 of `repomd.xml`, in hex.
     pub revision: String,
-    /// Name, version and release of every source package that something in the repository was built from, and of
-    /// every package itself.
+    /// Name, version and release of every source package that something in the repository was built from.
     pub builds: HashSet<String>,
+    /// The build of each package that is not called like it, both as name, version and release.
+    pub packages: HashMap<String, String>,
     /// The source package's name of each package that is not called like it.
     pub sources: HashMap<String, String>,
+}
+
+impl Index {
+    /// The build that a package or build belongs to, when the repository has it.
+    pub fn build_of(&self, nvr: &str) -> Option<&str> {
+        self.builds.get(nvr).or_else(|| self.packages.get(nvr)).map(String::as_str)
+    }
+}
+
+/// The name in a name, version and release that are joined by dashes.
+pub fn name_of(nvr: &str) -> Option<&str> {
+    nvr.rsplitn(3, '-').nth(2).filter(|name| !name.is_empty())
 }
 
 /// Looks into package repositories, and remembers each as it last was.

@@ -67,25 +67,23 @@ pub(super) fn read(xml: impl Read, revision: String) -> Result<Index> {
 }
 
 fn add(index: &mut Index, entry: Entry) {
-    if entry.name.is_empty() {
+    let Entry { name, version, release, source } = entry;
+    if name.is_empty() {
         return;
     }
-    let source = entry.source.strip_suffix(".src.rpm").or_else(|| entry.source.strip_suffix(".nosrc.rpm"));
-    if let Some(source) = source {
-        if let Some(name) = name_of(source)
-            && name != entry.name
-        {
-            index.sources.insert(entry.name.clone(), name.to_owned());
-        }
-        if !index.builds.contains(source) {
-            index.builds.insert(source.to_owned());
-        }
+    let nvr = format!("{name}-{version}-{release}");
+    // What has no source package is its own build.
+    let source =
+        source.strip_suffix(".src.rpm").or_else(|| source.strip_suffix(".nosrc.rpm")).unwrap_or(&nvr);
+    if !index.builds.contains(source) {
+        index.builds.insert(source.to_owned());
     }
-    let Entry { name, version, release, .. } = entry;
-    index.builds.insert(format!("{name}-{version}-{release}"));
-}
-
-/// The name in a name, version and release that are joined by dashes.
-pub(crate) fn name_of(nvr: &str) -> Option<&str> {
-    nvr.rsplitn(3, '-').nth(2).filter(|name| !name.is_empty())
+    if source != nvr {
+        index.packages.insert(nvr.clone(), source.to_owned());
+    }
+    if let Some(of) = super::name_of(source)
+        && of != name
+    {
+        index.sources.insert(name, of.to_owned());
+    }
 }

@@ -34,9 +34,12 @@ async fn a_repository_is_known_by_its_source_packages_however_it_is_compressed()
         [("primary.xml", plain), ("primary.xml.gz", gzip.finish().unwrap()), ("primary.xml.zst", zstd)]
     {
         let index = repositories.index(&repository(folder.path(), &bytes, name)).await.unwrap();
-        for nvr in ["kernel-6.17.1-300.fc43", "kernel-core-6.17.1-300.fc43", "bash-5.3.0-2.fc43"] {
-            assert!(index.builds.contains(nvr), "{name}: {nvr} is missing");
-        }
+        let kernel = Some("kernel-6.17.1-300.fc43");
+        assert_eq!(index.build_of("kernel-6.17.1-300.fc43"), kernel, "{name}");
+        assert_eq!(index.build_of("kernel-core-6.17.1-300.fc43"), kernel);
+        assert_eq!(index.build_of("bash-5.3.0-2.fc43"), Some("bash-5.3.0-2.fc43"));
+        assert_eq!(index.build_of("bash-5.3.0-1.fc43"), None);
+        assert_eq!(index.builds.len(), 2);
         assert_eq!(index.sources["kernel-core"], "kernel");
         assert!(!index.sources.contains_key("bash"));
     }
