@@ -152,7 +152,7 @@ async fn whenever_it_dies_on_sqlite_everything_is_done_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whenever_it_dies_on_postgresql_everything_is_done_once() {
-    die_everywhere(async || database::postgres().await.unwrap(), 97).await;
+    die_everywhere(async || database::postgres().await.unwrap(), 151).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

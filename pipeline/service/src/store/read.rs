@@ -248,6 +248,14 @@ impl Store {
         rows.iter().map(decode_step_row).collect()
     }
 
+    /// The row of one step.
+    pub async fn step_row(&self, key: &StepKey) -> Result<Option<StepRow>> {
+        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
+                   WHERE key = $1";
+        let row = sqlx::query(sql).bind(&key.0).fetch_optional(&self.pool).await?;
+        row.as_ref().map(decode_step_row).transpose()
+    }
+
     /// Lines of the journal after `after`, oldest first; of one candidate, or of all.
     pub async fn journal(
         &self,
