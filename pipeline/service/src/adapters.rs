@@ -4,5 +4,7 @@ pub mod definitions;
 pub mod destination;
 pub mod fedora_messaging;
 pub mod local;
+pub mod mirror;
 pub mod qemu;
 pub mod signer;
+pub mod stream;

@@ -46,6 +46,8 @@ pub struct Service {
     pub listen: String,
     /// The address at which strangers reach it, without a slash at the end; made from `listen` by default.
     pub url: Option<String>,
+    /// Days that the files of a finished candidate which no stream points at are kept on this machine.
+    pub keep_days: i64,
 }
 
 impl Default for Service {
@@ -55,6 +57,7 @@ impl Default for Service {
             database: None,
             listen: "127.0.0.1:8380".to_owned(),
             url: None,
+            keep_days: 7,
         }
     }
 }
@@ -125,6 +128,11 @@ impl Settings {
     pub fn database(&self) -> String {
         let in_state = || format!("sqlite://{}", self.service.state.join("muster.db").display());
         self.service.database.clone().unwrap_or_else(in_state)
+    }
+
+    /// The folder of the jobs of one kind.
+    pub fn jobs(&self, kind: &str) -> PathBuf {
+        self.service.state.join("jobs").join(kind)
     }
 
     /// The address at which strangers reach us, without a slash at the end.

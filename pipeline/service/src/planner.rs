@@ -144,7 +144,7 @@ impl Planner {
                 }
                 // A definition that cannot be read now touches nothing but itself; its build will say why.
                 Err(error) => {
-                    tracing::warn!(recipe.name = %recipe.name, "cannot read what it includes: {error:#}")
+                    tracing::warn!(recipe.name = %recipe.name, "cannot read what it includes: {error:#}");
                 }
             }
         }
