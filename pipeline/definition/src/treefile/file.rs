@@ -8,7 +8,7 @@ use super::merge::{Keys, merge, set};
 use super::packages;
 use super::variables::RESERVED;
 use super::{ReadError, Source};
-use crate::SourceError;
+use crate::source::plain;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -65,7 +65,7 @@ impl Reader<'_> {
         let mut keys =
             normalised(parsed(&file, &text).map_err(error)?, &file, self.basearch).map_err(error)?;
         self.take_variables(&mut keys).map_err(error)?;
-        self.named_files(&keys, &file)?;
+        self.named_files(&keys, &file);
         let includes = self.includes(&mut keys, &file)?;
         for include in includes {
             if depth == DEEPEST {
@@ -140,8 +140,8 @@ impl Reader<'_> {
         Ok(includes)
     }
 
-    /// Files other than treefiles; they must be there.
-    fn named_files(&mut self, keys: &Keys, file: &str) -> Result<(), ReadError> {
+    /// Files other than treefiles. Whether they are there matters to the composer, not to the definition.
+    fn named_files(&mut self, keys: &Keys, file: &str) {
         let script = keys.get("postprocess-script").and_then(Value::as_str);
         let added = keys.get("add-files").and_then(Value::as_array).into_iter().flatten();
         let added = added.filter_map(|pair| pair.get(0).and_then(Value::as_str));
@@ -149,18 +149,8 @@ impl Reader<'_> {
         let checked = checked
             .filter(|check| check.get("type").and_then(Value::as_str) == Some("file"))
             .filter_map(|check| check.get("filename").and_then(Value::as_str));
-        for name in script.into_iter().chain(added).chain(checked) {
-            let path = beside(file, name);
-            match self.source.text(&path, None) {
-                Ok((path, _)) => self.named.push(path),
-                // What is copied need not be text.
-                Err(SourceError::NotText(_)) => self.named.push(path),
-                Err(cause) => {
-                    return Err(ReadError::new(file, format!("{cause}; add it, or correct its name")));
-                }
-            }
-        }
-        Ok(())
+        let names = script.into_iter().chain(added).chain(checked);
+        self.named.extend(names.map(|name| plain_or_as_is(beside(file, name))));
     }
 }
 
@@ -170,6 +160,11 @@ fn beside(file: &str, name: &str) -> String {
         Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
         _ => name.to_owned(),
     }
+}
+
+/// The path without `.` and `..`, as a source resolves it.
+fn plain_or_as_is(path: String) -> String {
+    plain(&path).unwrap_or(path)
 }
 
 fn paths(include: Option<Value>) -> Vec<String> {
