@@ -149,7 +149,7 @@ fn first_found(
 }
 
 /// The path without `.` and `..`; one that climbs above its start lies outside.
-fn plain(path: &str) -> Result<String, SourceError> {
+pub(crate) fn plain(path: &str) -> Result<String, SourceError> {
     let mut parts: Vec<&str> = Vec::new();
     for component in Path::new(path).components() {
         match component {

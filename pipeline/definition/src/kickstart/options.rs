@@ -174,6 +174,52 @@ impl Reading<'_> {
     }
 }
 
+/// Why `word`, which nothing took, cannot stand there; `all` are the rows of every release.
+pub(super) fn strange(all: &[Row], word: &str, syntax: Syntax) -> Fault {
+    if word.trim().is_empty() {
+        return Fault::new("a backslash does not continue a line", "write the command on one line");
+    }
+    if let Some(row) = all.iter().find(|row| row.name().strip_prefix("--") == Some(word)) {
+        return Fault::new(format!("{word} is no word of its own here"), format!("write {}", row.name()));
+    }
+    if !word.starts_with('-') {
+        return Fault::new(format!("nothing is expected at {word:?}"), "remove it, or put values in quotes");
+    }
+    let name = word.split('=').next().unwrap_or(word);
+    let elsewhere = all.iter().find(|row| row.spellings.contains(&name));
+    let same = |row: &&Row| row.releases.include(syntax) && elsewhere.is_some_and(|gone| gone.key == row.key);
+    match elsewhere {
+        Some(row) if row.releases.first().is_some_and(|first| first > syntax) => {
+            let first = row.releases.first().map(|first| first.to_string()).unwrap_or_default();
+            Fault::new(
+                format!("{syntax} does not know {name}"),
+                format!("it came with {first}: leave it out"),
+            )
+        }
+        Some(row) => {
+            let instead = match all.iter().find(same) {
+                _ if !row.instead.is_empty() => row.instead.to_owned(),
+                Some(other) => format!("write {}", other.name()),
+                None => "leave it out".to_owned(),
+            };
+            Fault::new(format!("{syntax} does not know {name} any more"), instead)
+        }
+        None => {
+            let options: Vec<&str> = all
+                .iter()
+                .filter(|row| row.releases.include(syntax) && !row.is_word())
+                .map(Row::name)
+                .collect();
+            let instead = if options.is_empty() {
+                "the command takes no options".to_owned()
+            } else {
+                format!("there are {}", options.join(", "))
+            };
+            Fault::new(format!("there is no option {name}"), instead)
+        }
+    }
+}
+
 /// `-5` and `-.5` are words, as no option looks like a number.
 fn is_negative_number(word: &str) -> bool {
     let Some(digits) = word.strip_prefix('-') else { return false };
