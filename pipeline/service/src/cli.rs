@@ -19,6 +19,7 @@ mod hold;
 mod cancel;
 mod parked;
 mod completions;
+mod job;
 mod log;
 
 use std::path::PathBuf;
@@ -84,6 +85,9 @@ enum Command {
     Cancel(cancel::Args),
     /// Messages that could not be understood: list, show, replay, drop.
     Parked(parked::Args),
+    /// The process behind one build or boot; the service starts it.
+    #[command(hide = true)]
+    Job(job::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
 }
@@ -120,6 +124,7 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Unhold(args) => hold::unhold(&call, &args).await,
         Command::Cancel(args) => cancel::run(&call, &args).await,
         Command::Parked(args) => parked::run(&call, &args).await,
+        Command::Job(args) => job::run(&call, &args).await,
         Command::Completions(_) => Ok(Ending::Done),
     }
 }
