@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -103,6 +104,21 @@ impl Destinations {
             });
         }
         missing
+    }
+
+    /// Removes private uploads that were begun before `born` and belong to none of the open candidates; says which.
+    ///
+    /// What a registry holds without a tag is left to the registry's own garbage collection.
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for place in self.places.values() {
+            removed.extend(match place {
+                Place::Mirror(mirror) => mirror.sweep(open, born)?,
+                Place::Ostree(repository) => repository.sweep(open, born).await?,
+                Place::Registry(_) => Vec::new(),
+            });
+        }
+        Ok(removed)
     }
 
     /// The pages at which strangers find what lies on this machine: every mirror and OSTree repository under

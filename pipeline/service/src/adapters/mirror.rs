@@ -12,6 +12,7 @@ pub mod writing;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use muster_flow::publish::{PromoteOutput, UploadOutput, UploadRequest, Uploaded, VerifyOutput};
@@ -129,6 +130,20 @@ impl Mirror {
         })
     }
 
+    /// Removes what is staged since before `born` and belongs to none of the candidates with these ids.
+    pub fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for path in staged(&self.root)? {
+            let is_old = fs::metadata(&path)?.modified()? < born;
+            let is_open = open.iter().any(|candidate| layout::is_staged_by(&file_name(&path), candidate));
+            if is_old && !is_open {
+                fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+                removed.push(path.display().to_string());
+            }
+        }
+        Ok(removed)
+    }
+
     /// What is missing, in plain words.
     pub fn check(&self) -> Vec<String> {
         let staging = self.root.join(STAGING);
@@ -224,12 +239,7 @@ impl Mirror {
 }
 
 /// Copies every file that is not there yet. The lock keeps a second process out until it is dropped.
-fn stage(
-    root: &Path,
-    stem: &str,
-    placed: &[Placed],
-    modified: std::time::SystemTime,
-) -> Result<(PathBuf, File)> {
+fn stage(root: &Path, stem: &str, placed: &[Placed], modified: SystemTime) -> Result<(PathBuf, File)> {
     let staging = ensure_staging(root, stem)?;
     let lock = File::open(&staging).context("cannot open the staging folder")?;
     match lock.try_lock() {
@@ -265,19 +275,21 @@ fn ensure_staging(root: &Path, stem: &str) -> Result<PathBuf> {
 }
 
 fn find_staging(root: &Path, stem: &str) -> Result<Option<PathBuf>> {
+    let is_asked_for =
+        |path: &PathBuf| file_name(path).rsplit_once('.').is_some_and(|(start, _token)| start == stem);
+    Ok(staged(root)?.into_iter().find(is_asked_for))
+}
+
+/// Every staging folder.
+fn staged(root: &Path) -> Result<Vec<PathBuf>> {
     let all = root.join(STAGING);
     let entries = match fs::read_dir(&all) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot list {}", all.display())),
     };
-    for entry in entries {
-        let path = entry?.path();
-        if file_name(&path).rsplit_once('.').is_some_and(|(start, _token)| start == stem) {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.collect::<std::io::Result<_>>().with_context(|| format!("cannot list {}", all.display()))
 }
 
 fn lies_at(folder: &Path, file: &Placed) -> bool {

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use muster_flow::build::Artifact;
@@ -132,6 +132,32 @@ impl OstreeRepository {
     /// Removes the private refs. What no ref names is removed by the next prune of the repository's owner.
     pub async fn withdraw(&self, upload: &UploadRequest) -> Result<()> {
         self.forget(&self.commits(upload)?).await
+    }
+
+    /// Removes the private refs that were made before `born` and belong to none of the candidates with these ids.
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        let folder = self.folder.join("refs/remotes").join(STAGING);
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(removed),
+            Err(error) => return Err(error).with_context(|| format!("cannot list {}", folder.display())),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_old = entry.metadata()?.modified()? < born;
+            if is_old && !open.iter().any(|candidate| layout::is_staged_by(&name, candidate)) {
+                let refs = format!("{STAGING}:{name}");
+                self.ostree("refs")
+                    .args(["--delete", &refs])
+                    .run()
+                    .await
+                    .context("cannot remove a private ref")?;
+                removed.push(refs);
+            }
+        }
+        Ok(removed)
     }
 
     /// What is missing, in plain words.

@@ -106,6 +106,11 @@ impl Signer {
         }
     }
 
+    /// Whether anything is signed.
+    pub fn signs(&self) -> bool {
+        !matches!(self.settings, Settings::None)
+    }
+
     /// Whether signatures are made by another program than gpg.
     pub fn signs_elsewhere(&self) -> bool {
         matches!(self.settings, Settings::Command { .. })

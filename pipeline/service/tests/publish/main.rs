@@ -5,4 +5,6 @@ mod ground;
 mod mirror;
 mod ostree;
 mod registry;
+mod signing;
 mod streams;
+mod tokens;

@@ -227,6 +227,37 @@ async fn a_withdrawn_upload_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn two_processes_that_upload_the_same_do_not_harm_each_other() {
+    let ground = Ground::new(MIRROR).await;
+    let upload = release(ground.folder.path(), "Murmur", "43.20261121.0", &vec![7; 3 << 20]);
+    let (one, other) = tokio::join!(ground.upload(&upload), ground.upload(&upload));
+    for outcome in [one, other] {
+        assert!(matches!(outcome, Ok(_) | Err(Fault::Retry(_))), "{outcome:?}");
+    }
+    let all = fs::read_dir(ground.path("mirror/.staging")).unwrap().count();
+    assert_eq!(all, 1, "one upload, two staging folders");
+    ground.publish(&upload).await;
+}
+
+#[tokio::test]
+async fn private_uploads_of_candidates_that_are_over_are_swept_away() {
+    use std::time::SystemTime;
+    let ground = Ground::new(MIRROR).await;
+    for version in ["43.20261121.1", "43.20261121.10"] {
+        ground.upload(&release(ground.folder.path(), "Murmur", version, b"x")).await.unwrap();
+    }
+    let open = ["Murmur/43.20261121.10".to_owned()];
+    let sweep = async |born| ground.destinations.sweep(&open, born).await.unwrap();
+    assert_eq!(sweep(SystemTime::UNIX_EPOCH).await.len(), 0, "a young upload was swept away");
+    let removed =
+        sweep(fs::metadata(ground.path("mirror")).unwrap().modified().unwrap() + Duration::from_hours(1))
+            .await;
+    assert_eq!(removed.len(), 1);
+    assert!(removed[0].contains("/.staging/Murmur.43.20261121.1.mirror.qcow2."), "{removed:?}");
+    assert_eq!(staged_files(ground.folder.path()).len(), 2, "an open candidate lost its upload");
+}
+
+#[tokio::test]
 async fn what_is_missing_is_said_in_plain_words() {
     let ground = Ground::new(&format!(
         "[signing]\nkind = \"gpg\"\nkey = \"nobody@example.invalid\"\nhomedir = \"/nonexistent\"\n{MIRROR}root = \

@@ -18,14 +18,14 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::ground::{EPOCH, Ground, sha256};
 
 /// A registry of its own on a free port. Dropping it ends it.
-struct DockerRegistry {
+pub struct DockerRegistry {
     folder: tempfile::TempDir,
     host: String,
     running: Running,
 }
 
 impl DockerRegistry {
-    async fn start(auth: &str) -> Self {
+    pub async fn start(auth: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
         let storage = folder.path().join("storage");
@@ -59,7 +59,7 @@ impl DockerRegistry {
         panic!("{}", fs::read_to_string(self.folder.path().join("log")).unwrap());
     }
 
-    fn settings(&self, more: &str) -> String {
+    pub fn settings(&self, more: &str) -> String {
         settings(&self.host, more)
     }
 
@@ -79,7 +79,7 @@ async fn skopeo(args: &[&str]) -> Vec<u8> {
 }
 
 /// An OCI layout with layers of the given content.
-fn image(folder: &Path, arch: &str, layers: &[Vec<u8>]) -> Artifact {
+pub fn image(folder: &Path, arch: &str, layers: &[Vec<u8>]) -> Artifact {
     let path = folder.join(format!("image-{arch}-{}", sha256(layers.last().unwrap())));
     fs::create_dir_all(path.join("blobs/sha256")).unwrap();
     let store = |bytes: &[u8]| {
@@ -119,7 +119,7 @@ fn image(folder: &Path, arch: &str, layers: &[Vec<u8>]) -> Artifact {
     }
 }
 
-fn release(version: &str, artifacts: Vec<Artifact>) -> UploadRequest {
+pub fn release(version: &str, artifacts: Vec<Artifact>) -> UploadRequest {
     UploadRequest {
         candidate: format!("murmur/{version}"),
         version: version.to_owned(),
