@@ -105,7 +105,10 @@ fn take_out(workshop: &Workshop, root: &Path, mount: &str) -> Result<PathBuf> {
         fs::set_permissions(&from, permissions)
     };
     take().map_err(|error| workshop.io(error, &format!("cannot take {mount} out of the tree")))?;
-    super::settle::hold_to(&from, workshop.epoch())?;
+    // The folders on the way have changed too.
+    for changed in from.ancestors().take_while(|path| path.starts_with(root)) {
+        super::settle::hold_to(changed, workshop.epoch())?;
+    }
     Ok(to)
 }
 
