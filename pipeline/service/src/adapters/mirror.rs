@@ -253,7 +253,9 @@ fn stage(root: &Path, stem: &str, placed: &[Placed], modified: SystemTime) -> Re
         if fs::metadata(&to).is_ok_and(|found| found.len() == placed.size) {
             continue;
         }
-        writing::folder(&staging.join(&placed.folder))?;
+        let folder = staging.join(&placed.folder);
+        writing::folder(&folder)?;
+        writing::tidy(&folder, &placed.name)?;
         let expected = Sum { sha256: placed.digest.clone(), size: placed.size };
         writing::copy(Path::new(&placed.source), &to, &expected, modified)?;
     }
