@@ -6,6 +6,7 @@ pub mod fedora_messaging;
 pub mod local;
 pub mod mirror;
 pub mod ostree_repo;
+pub mod packages;
 pub mod qemu;
 pub mod registry;
 pub mod signer;
