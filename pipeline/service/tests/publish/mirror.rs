@@ -253,7 +253,7 @@ async fn private_uploads_of_candidates_that_are_over_are_swept_away() {
         sweep(fs::metadata(ground.path("mirror")).unwrap().modified().unwrap() + Duration::from_hours(1))
             .await;
     assert_eq!(removed.len(), 1);
-    assert!(removed[0].contains("/.staging/Murmur.43.20261121.1.mirror.qcow2."), "{removed:?}");
+    assert!(removed[0].contains("/.staging/.Murmur.43.20261121.1.mirror.qcow2."), "{removed:?}");
     assert_eq!(staged_files(ground.folder.path()).len(), 2, "an open candidate lost its upload");
 }
 
