@@ -1,0 +1,90 @@
+//! Every command of the kickstart language, as data.
+//!
+//! Knows which releases know which options. Must not know the typed result.
+
+mod disks;
+mod encryption;
+mod install;
+mod network;
+mod origin;
+mod remote;
+mod retired;
+mod system;
+mod volumes;
+
+pub(super) use network::servers;
+
+use super::Syntax;
+use super::command::Command;
+use super::fault::Fault;
+
+/// Every command; one name may have several descriptions for different releases.
+pub(super) static COMMANDS: &[&[Command]] = &[
+    disks::COMMANDS,
+    install::COMMANDS,
+    network::COMMANDS,
+    origin::COMMANDS,
+    remote::COMMANDS,
+    retired::COMMANDS,
+    system::COMMANDS,
+    volumes::COMMANDS,
+];
+
+/// The description of the command `name` in `syntax`, or why there is none.
+pub(super) fn find(name: &str, syntax: Syntax) -> Result<&'static Command, Fault> {
+    let named = || COMMANDS.iter().copied().flatten().filter(|command| command.names.contains(&name));
+    if let Some(command) = named().find(|command| command.releases.include(syntax)) {
+        return Ok(command);
+    }
+    let later = named().filter_map(|command| command.releases.first()).find(|first| *first > syntax);
+    Err(match (later, named().next()) {
+        (Some(first), _) => Fault::new(
+            format!("{syntax} has no command {name}"),
+            format!("the command came with {first}: read the file as that release, or remove the line"),
+        ),
+        (None, Some(command)) => Fault::new(
+            format!("{syntax} has no command {name} any more"),
+            if command.ended.instead.is_empty() { "remove the line" } else { command.ended.instead },
+        ),
+        (None, None) => unknown(name),
+    })
+}
+
+fn unknown(name: &str) -> Fault {
+    let what = format!("there is no command {name}");
+    if name.starts_with('\u{feff}') {
+        return Fault::new("the file starts with a byte order mark", "save it as UTF-8 without one");
+    }
+    let lower = name.to_lowercase();
+    let known = || COMMANDS.iter().copied().flatten().flat_map(|command| command.names);
+    match known().find(|known| **known == lower) {
+        Some(known) => Fault::new(what, format!("write {known}: commands are in lower case")),
+        None => Fault::new(what, "correct the name; shell commands belong in a %post section"),
+    }
+}
+
+/// Writes the options of `command`, for a writer of its own that needs them.
+fn options(command: &Command, occurrence: &super::command::Occurrence, syntax: Syntax) -> String {
+    super::command::options_written(command, &occurrence.values, syntax)
+}
+
+/// Only one of these options may stand on a line.
+fn only_one(values: &super::values::Values, keys: &[&str]) -> Result<(), Fault> {
+    let given: Vec<&str> = keys.iter().copied().filter(|key| values.says(key)).collect();
+    match given.as_slice() {
+        [one, other, ..] => Err(Fault::new(
+            format!("--{one} and --{other} exclude each other"),
+            format!("keep either --{one} or --{other}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Exactly one of these options must stand on a line.
+fn exactly_one(values: &super::values::Values, keys: &[&str]) -> Result<(), Fault> {
+    if keys.iter().any(|key| values.says(key)) {
+        return only_one(values, keys);
+    }
+    let options: Vec<String> = keys.iter().map(|key| format!("--{key}=VALUE")).collect();
+    Err(Fault::new("the line does not say which", format!("add one of {}", options.join(", "))))
+}

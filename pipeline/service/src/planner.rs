@@ -1,0 +1,327 @@
+//! Turns facts into intents, by the rules of `muster_flow`, and records them. One process plans at a time.
+//!
+//! It knows the store, the rules and the upstream it reads from. It must not know a port: what is recorded here is
+//! done by the engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use muster_flow::candidate::{self, Candidate, CandidateId, Cause, Life, Patience, Purpose, Stage};
+use muster_flow::change::{Change, Origin, What};
+use muster_flow::next;
+use muster_flow::publish;
+use muster_flow::recipe::Definition;
+use muster_flow::relevance::{self, Admission, Knowledge, Touch};
+
+use crate::calendar::Calendar;
+use crate::clock::Clock;
+use crate::config;
+use crate::store::{Admitted, Plan, Store, Weighed};
+use crate::upstream::Upstream;
+
+/// How many messages are digested in one transaction.
+const BATCH: u32 = 500;
+
+/// Turns facts into intents.
+pub struct Planner {
+    store: Store,
+    upstream: Arc<dyn Upstream>,
+    clock: Clock,
+    calendar: Calendar,
+    patience: Patience,
+    deadline: SignedDuration,
+    open: BTreeMap<CandidateId, Known>,
+}
+
+/// An open candidate as it was read at a version.
+struct Known {
+    version: i64,
+    candidate: Candidate,
+}
+
+/// Whether there may be more to do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing was found to do, or another process plans.
+    Idle,
+    /// Something was recorded.
+    Moved,
+}
+
+impl Planner {
+    /// A planner over a store and an upstream.
+    pub fn new(
+        store: Store,
+        upstream: Arc<dyn Upstream>,
+        clock: Clock,
+        settings: &config::Settings,
+    ) -> Result<Self> {
+        let engine = &settings.engine;
+        Ok(Planner {
+            store,
+            upstream,
+            clock,
+            calendar: Calendar::new(&settings.streams)?,
+            patience: Patience {
+                quiet: SignedDuration::from_secs(engine.quiet_s),
+                at_most: SignedDuration::from_secs(engine.at_most_s),
+            },
+            deadline: SignedDuration::from_hours(engine.deadline_hours),
+            open: BTreeMap::new(),
+        })
+    }
+
+    /// Looks once at everything, and records what follows.
+    pub async fn turn(&mut self) -> Result<Turn> {
+        let Some(plan) = self.store.plan().await? else { return Ok(Turn::Idle) };
+        for change in self.calendar.due(self.clock.now()) {
+            self.store.ask(&change).await?;
+        }
+        let digested = self.digest(&plan).await?;
+        let weighed = self.weigh_changes(&plan).await?;
+        self.read_open().await?;
+        let mut moved = digested > 0 || weighed > 0;
+        let ids: Vec<CandidateId> = self.open.keys().cloned().collect();
+        for id in ids {
+            // A burst of messages is digested as a whole before anything starts because of it.
+            let may_start = digested < BATCH as usize;
+            moved |= self.advance(&plan, &id, may_start).await? == Turn::Moved;
+        }
+        Ok(if moved { Turn::Moved } else { Turn::Idle })
+    }
+
+    /// Digests the oldest messages; returns how many.
+    async fn digest(&mut self, plan: &Plan) -> Result<usize> {
+        let messages = self.store.unread(BATCH).await?;
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let count = messages.len();
+        let knowledge = self.knowledge().await?;
+        let digest = self.upstream.digest(messages, &knowledge).await.context("cannot digest messages")?;
+        self.store.park(&digest.parked).await?;
+        self.record(plan, &digest.weighed, &knowledge).await?;
+        Ok(count)
+    }
+
+    /// Weighs the changes that people, sweeps and the calendar brought; returns how many.
+    async fn weigh_changes(&mut self, plan: &Plan) -> Result<usize> {
+        let changes = self.store.unweighed(BATCH).await?;
+        if changes.is_empty() {
+            return Ok(0);
+        }
+        let knowledge = self.knowledge().await?;
+        let weighed: Vec<Weighed> = changes
+            .into_iter()
+            .map(|change| {
+                let person = match &change.origin {
+                    Origin::Person { name } => Some(name.as_str()),
+                    Origin::Message { .. } | Origin::Sweep { .. } | Origin::Calendar => None,
+                };
+                let touches = relevance::weigh(&change.what, person, &knowledge);
+                Weighed { message: None, change: Some(change), touches }
+            })
+            .collect();
+        self.record(plan, &weighed, &knowledge).await?;
+        Ok(weighed.len())
+    }
+
+    /// What is known of the recipes now.
+    async fn knowledge(&self) -> Result<Knowledge> {
+        let recipes = self.upstream.recipes().await.context("cannot read the recipes")?;
+        let installed = self.store.installed().await?;
+        let mut knowledge = Knowledge { recipes, installed, ..Knowledge::default() };
+        for recipe in &knowledge.recipes {
+            if !knowledge.installed.values().any(|recipes| recipes.contains(&recipe.name)) {
+                knowledge.unbuilt.insert(recipe.name.clone());
+            }
+            match self.upstream.files(recipe).await {
+                Ok(files) => {
+                    knowledge.files.insert(recipe.name.clone(), files);
+                }
+                // A definition that cannot be read now touches nothing but itself; its build will say why.
+                Err(error) => {
+                    tracing::warn!(recipe.name = %recipe.name, "cannot read what it includes: {error:#}");
+                }
+            }
+        }
+        Ok(knowledge)
+    }
+
+    /// Admits every touch and records it all.
+    async fn record(&mut self, plan: &Plan, weighed: &[Weighed], knowledge: &Knowledge) -> Result<()> {
+        self.read_open().await?;
+        let mut open: Vec<Candidate> = self.open.values().map(|known| known.candidate.clone()).collect();
+        let mut admitted = Vec::new();
+        for one in weighed {
+            let (Some(change), Ok(touches)) = (&one.change, &one.touches) else { continue };
+            for touch in touches {
+                let admission = self.admit(change, touch, &mut open, knowledge).await?;
+                admitted.push(admission);
+            }
+        }
+        // A candidate that takes in changes within the batch that made it is recorded once, with its first cause.
+        self.store.weighed(plan, weighed, &admitted).await
+    }
+
+    async fn admit(
+        &self,
+        change: &Change,
+        touch: &Touch,
+        open: &mut Vec<Candidate>,
+        knowledge: &Knowledge,
+    ) -> Result<Admitted> {
+        let now = self.clock.now();
+        let cause = Cause {
+            change: change.id.clone(),
+            at: change.at.min(now),
+            summary: change.summary(),
+            why: touch.why.clone(),
+        };
+        let supersedes = match relevance::admit(touch, &change.what, open) {
+            Admission::Joins(waiting) => {
+                return Ok(Admitted::Joined { candidate: waiting.id.clone(), cause });
+            }
+            Admission::Starts { supersedes } => supersedes.map(|old| old.id.clone()),
+        };
+        let recipe = knowledge.recipes.iter().find(|recipe| recipe.name == touch.recipe);
+        let recipe = recipe.with_context(|| format!("there is no recipe {}", touch.recipe))?.clone();
+        let day = now.to_zoned(TimeZone::UTC).strftime("%Y%m%d").to_string();
+        let recorded = self.store.made_on(&recipe.name, &recipe.version, &day).await?;
+        let prefix = format!("{}/{}.{day}.", recipe.name, recipe.version);
+        let highest =
+            open.iter().filter_map(|other| other.id.0.strip_prefix(&prefix)?.parse::<u32>().ok()).max();
+        let number = recorded.max(highest.map_or(0, |highest| highest + 1));
+        let candidate = Candidate {
+            id: CandidateId::new(&recipe.name, &recipe.version, &day, number),
+            definition: Definition { file: recipe.definition.file.clone(), ..Definition::default() },
+            recipe,
+            tests: Vec::new(),
+            purpose: touch.purpose.clone(),
+            created: now,
+            changes: vec![cause],
+            life: Life::Waiting,
+            steps: candidate::Steps::default(),
+            decisions: candidate::Decisions::default(),
+        };
+        open.retain(|other| Some(&other.id) != supersedes.as_ref());
+        open.push(candidate.clone());
+        Ok(Admitted::Made { candidate: Box::new(candidate), supersedes })
+    }
+
+    /// Reads again the open candidates about which there is a new fact.
+    async fn read_open(&mut self) -> Result<()> {
+        let versions = self.store.open_versions().await?;
+        let mut open = BTreeMap::new();
+        for (id, version) in versions {
+            match self.open.remove(&id) {
+                Some(known) if known.version == version => {
+                    open.insert(id, known);
+                }
+                Some(_) | None => {
+                    // The version was read first: a fact that comes in between is seen in the next turn.
+                    if let Some(candidate) = self.store.candidate(&id).await? {
+                        open.insert(id, Known { version, candidate });
+                    }
+                }
+            }
+        }
+        self.open = open;
+        Ok(())
+    }
+
+    /// Records what should be done next for one candidate.
+    async fn advance(&mut self, plan: &Plan, id: &CandidateId, may_start: bool) -> Result<Turn> {
+        let Some(known) = self.open.get(id) else { return Ok(Turn::Idle) };
+        let (candidate, version) = (&known.candidate, known.version);
+        let stage = candidate.stage();
+        match &stage {
+            Stage::Waiting => return self.start(plan, candidate, may_start).await,
+            Stage::Finished(outcome) => {
+                self.store.finish(plan, id, version, outcome.words()).await?;
+                return Ok(Turn::Moved);
+            }
+            Stage::Building
+            | Stage::Testing
+            | Stage::Gating
+            | Stage::Publishing
+            | Stage::Promoting
+            | Stage::Announcing => {}
+        }
+        let now = self.clock.now();
+        let others: Vec<Candidate> = match stage {
+            // Only promotion depends on the others.
+            Stage::Promoting => self.open.values().map(|known| known.candidate.clone()).collect(),
+            Stage::Waiting
+            | Stage::Building
+            | Stage::Testing
+            | Stage::Gating
+            | Stage::Publishing
+            | Stage::Announcing
+            | Stage::Finished(_) => Vec::new(),
+        };
+        if stage == Stage::Promoting {
+            let note = publish::may_promote(candidate, &others).err().unwrap_or_default();
+            self.store.set_note(id, &note).await?;
+        }
+        let intents = next::next(candidate, &others, now);
+        if intents.is_empty() {
+            return Ok(Turn::Idle);
+        }
+        self.store.intend(plan, id, &intents, now + self.deadline).await?;
+        // What was just recorded counts for the next candidate of this turn.
+        if let (Some(fresh), Some(known)) = (self.store.candidate(id).await?, self.open.get_mut(id)) {
+            known.candidate = fresh;
+            known.version = version - 1;
+        }
+        Ok(Turn::Moved)
+    }
+
+    /// Starts a waiting candidate if it may start.
+    async fn start(&self, plan: &Plan, candidate: &Candidate, may_start: bool) -> Result<Turn> {
+        let open: Vec<Candidate> = self.open.values().map(|known| known.candidate.clone()).collect();
+        let verdict = candidate::may_start(candidate, &open, self.patience, self.clock.now());
+        let wait = match verdict {
+            Err(why) => Some(why),
+            Ok(()) if !may_start && candidate.purpose == Purpose::Scratch => {
+                Some("messages are still being digested".to_owned())
+            }
+            Ok(()) => None,
+        };
+        if let Some(why) = wait {
+            self.store.set_note(&candidate.id, &why).await?;
+            return Ok(Turn::Idle);
+        }
+        let recipes = self.upstream.recipes().await?;
+        let Some(recipe) = recipes.into_iter().find(|recipe| recipe.name == candidate.recipe.name) else {
+            let why = format!("there is no recipe {} any more; cancel it", candidate.recipe.name);
+            self.store.set_note(&candidate.id, &why).await?;
+            return Ok(Turn::Idle);
+        };
+        match self.upstream.freeze(&recipe).await {
+            Ok((definition, tests)) => {
+                self.store.start(plan, candidate, (recipe, definition, tests)).await?;
+                Ok(Turn::Moved)
+            }
+            Err(error) => {
+                let why = format!("its definition cannot be read: {error:#}");
+                self.store.set_note(&candidate.id, &why).await?;
+                tracing::warn!(candidate.id = %candidate.id, "{why}");
+                Ok(Turn::Idle)
+            }
+        }
+    }
+}
+
+/// A change that a person asks for.
+pub fn request(what: What, person: &str, now: Timestamp) -> Change {
+    Change {
+        id: format!("request/{}", uuid::Uuid::new_v4()),
+        at: now,
+        origin: Origin::Person { name: person.to_owned() },
+        what,
+    }
+}

@@ -1,0 +1,217 @@
+//! The store: the only module that knows SQL. Facts go in and come out; it decides nothing.
+//!
+//! The same SQL serves SQLite and PostgreSQL. No transaction is held while anything outside happens: every method
+//! here begins and ends its own.
+
+mod inbox;
+mod people;
+mod plan;
+mod read;
+mod steps;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyPool, Executor, Transaction};
+
+pub use inbox::{Incoming, Parked};
+pub use plan::{Admitted, Plan, Weighed};
+pub use read::{JournalLine, SeenChange, StepRow};
+pub use steps::{Claimed, Ending};
+
+use crate::clock::Clock;
+pub(crate) use crate::{decode, encode};
+
+/// How many connections one process opens at the most.
+const CONNECTIONS: u32 = 6;
+
+/// Names the advisory lock that migrations are made under on PostgreSQL: "muster" in ASCII.
+const MIGRATION_LOCK: i64 = 0x6d75_7374_6572;
+
+/// The facts, on SQLite or PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: AnyPool,
+    dialect: Dialect,
+    clock: Clock,
+    writer: Arc<Writer>,
+}
+
+/// This process as a writer: its name in leases and journal lines.
+#[derive(Debug)]
+struct Writer {
+    name: String,
+    last: AtomicI64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    /// Opens a database by its address, `sqlite://FILE` or `postgres://...`, and brings its tables up to date.
+    pub async fn open(url: &str, clock: Clock) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        let dialect = if url.starts_with("sqlite:") { Dialect::Sqlite } else { Dialect::Postgres };
+        let url = match dialect {
+            Dialect::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+            Dialect::Sqlite | Dialect::Postgres => url.to_owned(),
+        };
+        make_folder(dialect, &url)?;
+        let options =
+            AnyConnectOptions::from_str(&url).context("cannot understand the database's address")?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if dialect == Dialect::Sqlite {
+                        // An acknowledged message must survive a power cut, so every commit is synced.
+                        connection.execute("PRAGMA journal_mode = WAL").await?;
+                        connection.execute("PRAGMA synchronous = FULL").await?;
+                        connection.execute("PRAGMA busy_timeout = 20000").await?;
+                        connection.execute("PRAGMA foreign_keys = ON").await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await
+            .context("cannot open the database")?;
+        let name = uuid::Uuid::new_v4().to_string();
+        let store =
+            Store { pool, dialect, clock, writer: Arc::new(Writer { name, last: AtomicI64::new(0) }) };
+        store.migrate().await.context("cannot bring the database up to date")?;
+        Ok(store)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        if self.dialect == Dialect::Postgres {
+            sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+        }
+        let mut migrator = sqlx::migrate!("./migrations");
+        // sqlx's own lock does not exist for every database; ours does.
+        migrator.set_locking(false);
+        let result = self.run_migrations(&migrator, &mut connection).await;
+        if self.dialect == Dialect::Postgres {
+            sqlx::query("SELECT pg_advisory_unlock($1)")
+                .bind(MIGRATION_LOCK)
+                .execute(&mut *connection)
+                .await?;
+        }
+        result
+    }
+
+    async fn run_migrations(
+        &self,
+        migrator: &sqlx::migrate::Migrator,
+        connection: &mut sqlx::pool::PoolConnection<Any>,
+    ) -> Result<()> {
+        match migrator.run(&mut **connection).await {
+            Ok(()) => Ok(()),
+            // On SQLite two processes may start at once: the one that came second finds everything made.
+            Err(_) if self.dialect == Dialect::Sqlite => Ok(migrator.run(&mut **connection).await?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The name of this process in leases.
+    pub fn writer(&self) -> &str {
+        &self.writer.name
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a transaction that means to write.
+    async fn begin(&self) -> Result<Transaction<'static, Any>> {
+        let begun = match self.dialect {
+            // A transaction that begins by reading could not become a writing one while another writes.
+            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+            Dialect::Postgres => self.pool.begin().await,
+        };
+        begun.context("cannot begin a transaction")
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Adds a line to the journal within a transaction.
+    async fn journal_in(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        candidate: &str,
+        text: &str,
+    ) -> Result<()> {
+        let at = self.now();
+        // The sequence follows the clock, and never stands still within one process.
+        let microseconds = at.as_microsecond();
+        let last = self.writer.last.fetch_max(microseconds, Ordering::Relaxed);
+        let seq = if microseconds > last {
+            microseconds
+        } else {
+            self.writer.last.fetch_add(1, Ordering::Relaxed) + 1
+        };
+        sqlx::query("INSERT INTO journal (seq, writer, at, candidate, text) VALUES ($1, $2, $3, $4, $5)")
+            .bind(seq)
+            .bind(&self.writer.name)
+            .bind(at.as_millisecond())
+            .bind(candidate)
+            .bind(text)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Says within a transaction that a fact about a candidate is new, so that it is looked at.
+    async fn touch_in(&self, transaction: &mut Transaction<'static, Any>, candidate: &str) -> Result<()> {
+        sqlx::query("UPDATE candidate SET version = version + 1, finished = 0 WHERE id = $1")
+            .bind(candidate)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
+    }
+}
+
+fn make_folder(dialect: Dialect, url: &str) -> Result<()> {
+    if dialect == Dialect::Postgres || url.contains(":memory:") {
+        return Ok(());
+    }
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    match std::path::Path::new(path).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// `($1, $2), ($3, $4)` for `rows` rows of `columns` columns.
+fn placeholders(rows: usize, columns: usize) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(rows * columns * 6);
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..columns {
+            let separator = if column == 0 { "" } else { ", " };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{separator}${}", row * columns + column + 1);
+        }
+        text.push(')');
+    }
+    text
+}
+
+fn time(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}

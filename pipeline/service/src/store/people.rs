@@ -1,0 +1,162 @@
+//! What people say: each is a fact, inserted once; the rules do the rest.
+
+use anyhow::{Context, Result, bail};
+use muster_flow::candidate::{self, Candidate, CandidateId, Hold, Life, Stage};
+use muster_flow::change::Change;
+use muster_flow::gate::Waiver;
+
+use super::{Store, encode};
+
+impl Store {
+    /// Records a change that a person, a sweep or the calendar brings; it is weighed next. `false` when it is known.
+    pub async fn ask(&self, change: &Change) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query(
+            "INSERT INTO change (id, at, fact, recorded) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(&change.id)
+        .bind(change.at.as_millisecond())
+        .bind(encode(change)?)
+        .bind(self.now().as_millisecond())
+        .execute(&mut *transaction)
+        .await
+        .context("cannot record the change")?;
+        if done.rows_affected() > 0 {
+            self.journal_in(&mut transaction, "", &change.summary()).await?;
+        }
+        transaction.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Records an exception to the gate.
+    pub async fn waive(&self, waiver: &Waiver) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO waiver (id, recipe, fact, recorded) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(&waiver.id)
+        .bind(&waiver.recipe)
+        .bind(encode(waiver)?)
+        .bind(self.now().as_millisecond())
+        .execute(&mut *transaction)
+        .await
+        .context("cannot record the waiver")?;
+        let text = format!(
+            "{} waived {} of {} until {:.0}: {}",
+            waiver.author, waiver.test, waiver.recipe, waiver.expires, waiver.reason
+        );
+        self.journal_in(&mut transaction, waiver.candidate.as_deref().unwrap_or(""), &text).await?;
+        // A rejected candidate is judged again, if the waiver names it; otherwise only those that are on their way.
+        let sql = "UPDATE candidate SET version = version + 1, finished = 0 \
+                   WHERE recipe = $1 AND (id = $2 OR (finished = 0 AND $2 = ''))";
+        sqlx::query(sql)
+            .bind(&waiver.recipe)
+            .bind(waiver.candidate.as_deref().unwrap_or(""))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await.context("cannot record the waiver")
+    }
+
+    /// Keeps a candidate from being promoted until the hold is lifted.
+    pub async fn hold(&self, id: &CandidateId, hold: &Hold) -> Result<()> {
+        self.known(id).await?;
+        let mut transaction = self.begin().await?;
+        let sql = "INSERT INTO hold (candidate, who, why, recorded) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (candidate) DO UPDATE SET who = $2, why = $3, recorded = $4";
+        sqlx::query(sql)
+            .bind(&id.0)
+            .bind(&hold.who)
+            .bind(&hold.why)
+            .bind(self.now().as_millisecond())
+            .execute(&mut *transaction)
+            .await
+            .context("cannot record the hold")?;
+        self.journal_in(&mut transaction, &id.0, &format!("{} holds it: {}", hold.who, hold.why)).await?;
+        self.touch_in(&mut transaction, &id.0).await?;
+        transaction.commit().await.context("cannot record the hold")
+    }
+
+    /// Lifts a hold.
+    pub async fn unhold(&self, id: &CandidateId, who: &str) -> Result<()> {
+        self.known(id).await?;
+        let mut transaction = self.begin().await?;
+        let lifted = sqlx::query("DELETE FROM hold WHERE candidate = $1")
+            .bind(&id.0)
+            .execute(&mut *transaction)
+            .await?;
+        if lifted.rows_affected() == 0 {
+            bail!("{id} is not held");
+        }
+        self.journal_in(&mut transaction, &id.0, &format!("{who} lifted the hold")).await?;
+        self.touch_in(&mut transaction, &id.0).await?;
+        transaction.commit().await.context("cannot lift the hold")
+    }
+
+    /// Asks that a step, and what follows from it, is done again.
+    pub async fn retry(&self, id: &CandidateId, base: &str, who: &str, why: &str) -> Result<()> {
+        let candidate = self.known(id).await?;
+        let bases = candidate::retried(&candidate, base);
+        let is_known = |key: &muster_flow::step::StepKey| key.base() == base;
+        if !self.step_rows(id).await?.iter().any(|row| is_known(&row.key)) || bases.is_empty() {
+            bail!("{id} has no step {base}; `muster show {id}` lists its steps");
+        }
+        match candidate.stage() {
+            Stage::Promoting if !base.contains("/promote/") => {
+                bail!("{id} is moving pointers; only a promotion can be tried again now")
+            }
+            Stage::Finished(candidate::Outcome::Published) => {
+                bail!("{id} is published; make a new candidate")
+            }
+            Stage::Waiting
+            | Stage::Building
+            | Stage::Testing
+            | Stage::Gating
+            | Stage::Publishing
+            | Stage::Promoting
+            | Stage::Announcing
+            | Stage::Finished(_) => {}
+        }
+        let mut transaction = self.begin().await?;
+        for base in &bases {
+            let sql = "INSERT INTO retry (candidate, base, times) VALUES ($1, $2, 1) \
+                       ON CONFLICT (candidate, base) DO UPDATE SET times = retry.times + 1";
+            sqlx::query(sql).bind(&id.0).bind(base).execute(&mut *transaction).await?;
+        }
+        self.journal_in(&mut transaction, &id.0, &format!("{who} asked to try {base} again: {why}")).await?;
+        self.touch_in(&mut transaction, &id.0).await?;
+        transaction.commit().await.context("cannot record the wish to try again")
+    }
+
+    /// Gives a candidate up: what runs for it is ended.
+    pub async fn cancel(&self, id: &CandidateId, who: &str, why: &str) -> Result<()> {
+        let candidate = self.known(id).await?;
+        if candidate.stage().is_finished() {
+            bail!("{id} is over already: {}", candidate.stage().words());
+        }
+        if candidate.stage() == Stage::Promoting {
+            bail!(
+                "{id} is moving pointers and cannot be stopped half way; hold it before that, or release another"
+            );
+        }
+        let life = Life::Cancelled { who: who.to_owned(), why: why.to_owned() };
+        let mut transaction = self.begin().await?;
+        sqlx::query("UPDATE candidate SET life = $2 WHERE id = $1")
+            .bind(&id.0)
+            .bind(encode(&life)?)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("UPDATE step SET state = 'ending', due = 0 WHERE candidate = $1 AND state IN ('wanted', 'running')")
+            .bind(&id.0)
+            .execute(&mut *transaction)
+            .await?;
+        self.journal_in(&mut transaction, &id.0, &format!("{who} cancelled it: {why}")).await?;
+        self.touch_in(&mut transaction, &id.0).await?;
+        transaction.commit().await.context("cannot cancel the candidate")
+    }
+
+    async fn known(&self, id: &CandidateId) -> Result<Candidate> {
+        let candidate = self.candidate(id).await?;
+        candidate
+            .with_context(|| format!("there is no candidate {id}; `muster status` lists those there are"))
+    }
+}

@@ -1,0 +1,377 @@
+//! Candidates and what surrounds them, read back from facts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use muster_flow::announce::Announce;
+use muster_flow::build::Build;
+use muster_flow::candidate::{Candidate, CandidateId, Cause, Decisions, Hold, Purpose, Steps};
+use muster_flow::change::Change;
+use muster_flow::gate::Waiver;
+use muster_flow::publish::{Promote, StreamRelease, Upload, Verify};
+use muster_flow::recipe::{Definition, Recipe};
+use muster_flow::smoketest::{Smoketest, Test};
+use muster_flow::step::{Handle, Progress, Step, StepKey, Work};
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::{Store, decode, time};
+
+/// How many causes of a candidate are read at most: a mass rebuild gives it thousands.
+const CAUSES: i64 = 200;
+
+/// What is frozen of a candidate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Facts {
+    pub recipe: Recipe,
+    pub definition: Definition,
+    pub tests: Vec<Test>,
+    pub purpose: Purpose,
+}
+
+/// A step as its row stands, for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepRow {
+    /// Its key.
+    pub key: StepKey,
+    /// The candidate's id.
+    pub candidate: String,
+    /// The kind of work.
+    pub kind: String,
+    /// `wanted`, `running`, `ending`, `succeeded`, `failed` or `cancelled`.
+    pub state: String,
+    /// How often it was tried.
+    pub attempt: i64,
+    /// Progress, or the last fault, or the reason of its end.
+    pub note: String,
+    /// When it is looked at next.
+    pub due: Timestamp,
+    /// When it is given up.
+    pub deadline: Timestamp,
+    /// When it was recorded.
+    pub created: Timestamp,
+    /// When its row changed last.
+    pub updated: Timestamp,
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalLine {
+    /// Grows with time.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// About which candidate, if about one.
+    pub candidate: Option<String>,
+    /// What happened, in one line.
+    pub text: String,
+}
+
+/// A change and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SeenChange {
+    /// The change.
+    pub change: Change,
+    /// What it did, or why it started nothing; empty while it waits to be weighed.
+    pub effect: String,
+}
+
+impl Store {
+    /// Every candidate with something left to do, oldest first.
+    pub async fn open_candidates(&self) -> Result<Vec<Candidate>> {
+        let ids = sqlx::query("SELECT id FROM candidate WHERE finished = 0 ORDER BY created, id")
+            .fetch_all(&self.pool)
+            .await
+            .context("cannot list the open candidates")?;
+        self.load_all(ids).await
+    }
+
+    /// The newest candidates, finished ones too.
+    pub async fn candidates(&self, limit: u32) -> Result<Vec<Candidate>> {
+        let ids = sqlx::query("SELECT id FROM candidate ORDER BY created DESC, id DESC LIMIT $1")
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .context("cannot list candidates")?;
+        self.load_all(ids).await
+    }
+
+    async fn load_all(&self, ids: Vec<AnyRow>) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::with_capacity(ids.len());
+        for row in ids {
+            let id: String = row.try_get(0)?;
+            candidates.extend(self.candidate(&CandidateId(id)).await?);
+        }
+        Ok(candidates)
+    }
+
+    /// The versions of the open candidates: a version grows with every new fact.
+    pub async fn open_versions(&self) -> Result<Vec<(CandidateId, i64)>> {
+        let rows = sqlx::query("SELECT id, version FROM candidate WHERE finished = 0 ORDER BY created, id")
+            .fetch_all(&self.pool)
+            .await
+            .context("cannot list the open candidates")?;
+        rows.iter().map(|row| Ok((CandidateId(row.try_get(0)?), row.try_get(1)?))).collect()
+    }
+
+    /// One candidate with everything known of it.
+    pub async fn candidate(&self, id: &CandidateId) -> Result<Option<Candidate>> {
+        let row = sqlx::query("SELECT facts, life, verdict, created, recipe FROM candidate WHERE id = $1")
+            .bind(&id.0)
+            .fetch_optional(&self.pool)
+            .await
+            .with_context(|| format!("cannot read {id}"))?;
+        let Some(row) = row else { return Ok(None) };
+        let facts: Facts = decode(row.try_get::<&str, _>(0)?)?;
+        let verdict: String = row.try_get(2)?;
+        let recipe: String = row.try_get(4)?;
+        let decisions = Decisions {
+            verdict: if verdict.is_empty() { None } else { Some(decode(&verdict)?) },
+            waivers: self.waivers(&recipe).await?,
+            holds: self.holds(id).await?,
+            retries: self.retries(id).await?,
+        };
+        Ok(Some(Candidate {
+            id: id.clone(),
+            recipe: facts.recipe,
+            definition: facts.definition,
+            tests: facts.tests,
+            purpose: facts.purpose,
+            created: time(row.try_get(3)?),
+            changes: self.causes(id).await?,
+            life: decode(row.try_get::<&str, _>(1)?)?,
+            steps: self.steps(id).await?,
+            decisions,
+        }))
+    }
+
+    /// The first causes of a candidate, and its newest one.
+    async fn causes(&self, id: &CandidateId) -> Result<Vec<Cause>> {
+        let first =
+            "SELECT change, at, summary, why FROM cause WHERE candidate = $1 ORDER BY at, change LIMIT $2";
+        let last = "SELECT change, at, summary, why FROM cause WHERE candidate = $1 \
+                    ORDER BY at DESC, change DESC LIMIT 1";
+        let mut causes = Vec::new();
+        for row in sqlx::query(first).bind(&id.0).bind(CAUSES).fetch_all(&self.pool).await? {
+            causes.push(decode_cause(&row)?);
+        }
+        if i64::try_from(causes.len())? == CAUSES {
+            for row in sqlx::query(last).bind(&id.0).fetch_all(&self.pool).await? {
+                causes.push(decode_cause(&row)?);
+            }
+        }
+        Ok(causes)
+    }
+
+    /// How many changes called for a candidate.
+    pub async fn cause_count(&self, id: &CandidateId) -> Result<i64> {
+        let row = sqlx::query("SELECT COUNT(*) FROM cause WHERE candidate = $1")
+            .bind(&id.0)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn steps(&self, id: &CandidateId) -> Result<Steps> {
+        let rows = sqlx::query(
+            "SELECT key, kind, request, state, handle, output, note FROM step WHERE candidate = $1 ORDER BY created, key",
+        )
+        .bind(&id.0)
+        .fetch_all(&self.pool)
+        .await
+        .with_context(|| format!("cannot read the steps of {id}"))?;
+        let mut steps = Steps::default();
+        for row in &rows {
+            match row.try_get::<&str, _>(1)? {
+                Build::NAME => steps.builds.push(decode_step(row)?),
+                Smoketest::NAME => steps.smoketests.push(decode_step(row)?),
+                Upload::NAME => steps.uploads.push(decode_step(row)?),
+                Verify::NAME => steps.verifications.push(decode_step(row)?),
+                Promote::NAME => steps.promotions.push(decode_step(row)?),
+                Announce::NAME => steps.announcements.push(decode_step(row)?),
+                other => anyhow::bail!("there is a step of an unknown kind {other}; a newer muster wrote it"),
+            }
+        }
+        Ok(steps)
+    }
+
+    async fn waivers(&self, recipe: &str) -> Result<Vec<Waiver>> {
+        let rows = sqlx::query("SELECT fact FROM waiver WHERE recipe = $1 ORDER BY recorded, id")
+            .bind(recipe)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| decode(row.try_get::<&str, _>(0)?)).collect()
+    }
+
+    async fn holds(&self, id: &CandidateId) -> Result<Vec<Hold>> {
+        let rows = sqlx::query("SELECT who, why FROM hold WHERE candidate = $1")
+            .bind(&id.0)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(Hold { who: row.try_get(0)?, why: row.try_get(1)? })).collect()
+    }
+
+    async fn retries(&self, id: &CandidateId) -> Result<BTreeMap<String, u32>> {
+        let rows = sqlx::query("SELECT base, times FROM retry WHERE candidate = $1")
+            .bind(&id.0)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, u32::try_from(row.try_get::<i64, _>(1)?).unwrap_or(u32::MAX))))
+            .collect()
+    }
+
+    /// What a candidate waits for, in one line; empty when it waits for nothing.
+    pub async fn note(&self, id: &CandidateId) -> Result<String> {
+        let row = sqlx::query("SELECT note FROM candidate WHERE id = $1")
+            .bind(&id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
+    /// The rows of a candidate's steps, in the order they were recorded.
+    pub async fn step_rows(&self, id: &CandidateId) -> Result<Vec<StepRow>> {
+        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
+                   WHERE candidate = $1 ORDER BY created, key";
+        let rows = sqlx::query(sql).bind(&id.0).fetch_all(&self.pool).await?;
+        rows.iter().map(decode_step_row).collect()
+    }
+
+    /// The rows of every step that is not over.
+    pub async fn open_step_rows(&self) -> Result<Vec<StepRow>> {
+        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
+                   WHERE state IN ('wanted', 'running', 'ending') ORDER BY created, key";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
+        rows.iter().map(decode_step_row).collect()
+    }
+
+    /// The row of one step.
+    pub async fn step_row(&self, key: &StepKey) -> Result<Option<StepRow>> {
+        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
+                   WHERE key = $1";
+        let row = sqlx::query(sql).bind(&key.0).fetch_optional(&self.pool).await?;
+        row.as_ref().map(decode_step_row).transpose()
+    }
+
+    /// Lines of the journal after `after`, oldest first; of one candidate, or of all.
+    pub async fn journal(
+        &self,
+        candidate: Option<&CandidateId>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<JournalLine>> {
+        let query = match candidate {
+            Some(id) => sqlx::query(
+                "SELECT seq, at, candidate, text FROM journal WHERE candidate = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            )
+            .bind(id.0.clone()),
+            None => sqlx::query(
+                "SELECT seq, at, candidate, text FROM journal WHERE $1 = '' AND seq > $2 ORDER BY seq LIMIT $3",
+            )
+            .bind(String::new()),
+        };
+        let rows = query.bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| {
+                let candidate: String = row.try_get(2)?;
+                Ok(JournalLine {
+                    seq: row.try_get(0)?,
+                    at: time(row.try_get(1)?),
+                    candidate: Some(candidate).filter(|id| !id.is_empty()),
+                    text: row.try_get(3)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The newest changes and what they did.
+    pub async fn changes(&self, limit: u32) -> Result<Vec<SeenChange>> {
+        let rows = sqlx::query("SELECT fact, effect FROM change ORDER BY recorded DESC, id LIMIT $1")
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SeenChange { change: decode(row.try_get::<&str, _>(0)?)?, effect: row.try_get(1)? })
+            })
+            .collect()
+    }
+
+    /// The changes that were not yet weighed, oldest first.
+    pub async fn unweighed(&self, limit: u32) -> Result<Vec<Change>> {
+        let rows = sqlx::query("SELECT fact FROM change WHERE effect = '' ORDER BY recorded, id LIMIT $1")
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| decode(row.try_get::<&str, _>(0)?)).collect()
+    }
+
+    /// The names of the packages that the last build of each recipe recorded: package to recipes.
+    pub async fn installed(&self) -> Result<HashMap<String, BTreeSet<String>>> {
+        let rows =
+            sqlx::query("SELECT DISTINCT package, recipe FROM installed").fetch_all(&self.pool).await?;
+        let mut installed: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for row in &rows {
+            installed.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
+        }
+        Ok(installed)
+    }
+
+    /// What a stream points at, one release per recipe, by the recipe's name.
+    pub async fn releases(&self, stream: &str) -> Result<Vec<StreamRelease>> {
+        let rows = sqlx::query("SELECT release FROM stream_release WHERE stream = $1 ORDER BY recipe")
+            .bind(stream)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| decode(row.try_get::<&str, _>(0)?)).collect()
+    }
+
+    /// The streams that point at anything.
+    pub async fn streams(&self) -> Result<Vec<String>> {
+        let rows = sqlx::query("SELECT DISTINCT stream FROM stream_release ORDER BY stream")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+}
+
+fn decode_cause(row: &AnyRow) -> Result<Cause> {
+    Ok(Cause {
+        change: row.try_get(0)?,
+        at: time(row.try_get(1)?),
+        summary: row.try_get(2)?,
+        why: row.try_get(3)?,
+    })
+}
+
+fn decode_step<W: Work>(row: &AnyRow) -> Result<Step<W>> {
+    let (handle, note): (String, String) = (row.try_get(4)?, row.try_get(6)?);
+    let progress = match row.try_get::<&str, _>(3)? {
+        "wanted" => Progress::Wanted,
+        "running" | "ending" if handle.is_empty() => Progress::Wanted,
+        "running" | "ending" => Progress::Running(Handle(handle)),
+        "succeeded" => Progress::Succeeded(decode(row.try_get::<&str, _>(5)?)?),
+        "failed" => Progress::Failed(note),
+        "cancelled" => Progress::Cancelled,
+        other => anyhow::bail!("a step is in the unknown state {other}"),
+    };
+    Ok(Step { key: StepKey(row.try_get(0)?), request: decode(row.try_get::<&str, _>(2)?)?, progress })
+}
+
+fn decode_step_row(row: &AnyRow) -> Result<StepRow> {
+    Ok(StepRow {
+        key: StepKey(row.try_get(0)?),
+        candidate: row.try_get(1)?,
+        kind: row.try_get(2)?,
+        state: row.try_get(3)?,
+        attempt: row.try_get(4)?,
+        note: row.try_get(5)?,
+        due: time(row.try_get(6)?),
+        deadline: time(row.try_get(7)?),
+        created: time(row.try_get(8)?),
+        updated: time(row.try_get(9)?),
+    })
+}

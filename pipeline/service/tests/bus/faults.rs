@@ -1,0 +1,1 @@
+//! Brokers that go away, and cables that are cut.

@@ -1,0 +1,1 @@
+//! What nobody can read is put aside with a reason, and stops nothing.
