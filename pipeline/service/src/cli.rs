@@ -17,6 +17,7 @@ mod hold;
 mod cancel;
 mod parked;
 mod completions;
+mod job;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +80,9 @@ enum Command {
     Parked(parked::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// The process of one job; the service starts it.
+    #[command(hide = true)]
+    Job(job::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -98,6 +102,11 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args);
     }
+    if let Command::Job(args) = &cli.command
+        && args.kind == job::Kind::Imds
+    {
+        return job::answer(args);
+    }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {
         Command::Status(args) => status::run(&call, &args).await,
@@ -112,6 +121,7 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Cancel(args) => cancel::run(&call, &args).await,
         Command::Parked(args) => parked::run(&call, &args).await,
         Command::Completions(_) => Ok(Ending::Done),
+        Command::Job(args) => job::run(&call, &args).await,
     }
 }
 
