@@ -85,11 +85,11 @@ enum Command {
     Cancel(cancel::Args),
     /// Messages that could not be understood: list, show, replay, drop.
     Parked(parked::Args),
-    /// The process behind one build or boot; the service starts it.
-    #[command(hide = true)]
-    Job(job::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// The process of one job; the service starts it.
+    #[command(hide = true)]
+    Job(job::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -108,6 +108,11 @@ pub async fn main() -> ExitCode {
 async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args);
+    }
+    if let Command::Job(args) = &cli.command
+        && args.kind == job::Kind::Imds
+    {
+        return job::answer(args);
     }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {
