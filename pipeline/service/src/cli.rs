@@ -6,6 +6,7 @@
 pub mod call;
 pub mod output;
 mod find;
+mod log;
 mod status;
 mod watch;
 mod show;
@@ -16,6 +17,8 @@ mod waive;
 mod hold;
 mod cancel;
 mod parked;
+mod kickstart;
+mod job;
 mod completions;
 
 use std::path::PathBuf;
@@ -77,8 +80,13 @@ enum Command {
     Cancel(cancel::Args),
     /// Messages that could not be understood: list, show, replay, drop.
     Parked(parked::Args),
+    /// Work with kickstarts.
+    Kickstart(kickstart::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Do one piece of work on this machine; the service starts it.
+    #[command(hide = true)]
+    Job(job::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -98,6 +106,9 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args);
     }
+    if let Command::Kickstart(args) = &cli.command {
+        return kickstart::run(args, format);
+    }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {
         Command::Status(args) => status::run(&call, &args).await,
@@ -111,7 +122,8 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Unhold(args) => hold::unhold(&call, &args).await,
         Command::Cancel(args) => cancel::run(&call, &args).await,
         Command::Parked(args) => parked::run(&call, &args).await,
-        Command::Completions(_) => Ok(Ending::Done),
+        Command::Job(args) => job::run(&call, &args).await,
+        Command::Kickstart(_) | Command::Completions(_) => Ok(Ending::Done),
     }
 }
 
