@@ -7,15 +7,18 @@ pub mod call;
 pub mod output;
 mod find;
 mod log;
+mod serve;
 mod status;
 mod watch;
 mod show;
+mod explain;
 mod trigger;
 mod release;
 mod retry;
 mod waive;
 mod hold;
 mod cancel;
+mod config;
 mod parked;
 mod kickstart;
 mod job;
@@ -58,12 +61,16 @@ its newest candidate. `muster COMMAND --help` shows examples.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the service: engine, pages, mirror.
+    Serve(serve::Args),
     /// What is on its way, what is stuck, what is published.
     Status(status::Args),
     /// Follow live what happens.
     Watch(watch::Args),
     /// One candidate: where it stands, why, what next and who must act.
     Show(show::Args),
+    /// What a message of the bus would do, and why, without doing it.
+    Explain(explain::Args),
     /// Ask for a scratch candidate of a recipe.
     Trigger(trigger::Args),
     /// Ask for a release of a stream or a recipe.
@@ -80,6 +87,8 @@ enum Command {
     Cancel(cancel::Args),
     /// Messages that could not be understood: list, show, replay, drop.
     Parked(parked::Args),
+    /// Look at the configuration.
+    Config(config::Args),
     /// Work with kickstarts.
     Kickstart(kickstart::Args),
     /// Print completions for a shell.
@@ -111,9 +120,11 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {
+        Command::Serve(_) => serve::run(call).await,
         Command::Status(args) => status::run(&call, &args).await,
         Command::Watch(args) => watch::run(&call, &args).await,
         Command::Show(args) => show::run(&call, &args).await,
+        Command::Explain(args) => explain::run(&call, &args).await,
         Command::Trigger(args) => trigger::run(&call, args).await,
         Command::Release(args) => release::run(&call, args).await,
         Command::Retry(args) => retry::run(&call, &args).await,
@@ -122,6 +133,7 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Unhold(args) => hold::unhold(&call, &args).await,
         Command::Cancel(args) => cancel::run(&call, &args).await,
         Command::Parked(args) => parked::run(&call, &args).await,
+        Command::Config(args) => config::run(&call, &args).await,
         Command::Job(args) => job::run(&call, &args).await,
         Command::Kickstart(_) | Command::Completions(_) => Ok(Ending::Done),
     }

@@ -10,14 +10,19 @@ pub mod http;
 pub mod config;
 pub mod store;
 pub mod message;
+pub mod intake;
 pub mod upstream;
 pub mod calendar;
 pub mod planner;
 pub mod engine;
 pub mod reaper;
+pub mod sources;
+pub mod smoketests;
+pub mod report;
 pub mod adapters;
 pub mod story;
 pub mod web;
+pub mod serve;
 pub mod cli;
 
 /// A value as the JSON that rows and handles carry.

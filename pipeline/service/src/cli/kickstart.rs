@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use muster_definition::Directory;
+use muster_definition::Files;
 use muster_definition::kickstart::{self, Flat, Syntax};
 use serde_json::json;
 
@@ -23,9 +23,9 @@ enum What {
     #[command(after_help = "\
 Examples:
   muster kickstart flatten fedora-cloud-base.ks --version F43
-  muster kickstart flatten images/cloud.ks --root . --version F43 -o flat.ks
+  muster kickstart flatten images/cloud.ks --version F43 -o flat.ks
 
-Warnings go to standard error. An error names the file, the line and what to write instead.")]
+Includes are read from this folder, or from beside the file that names them. Warnings go to standard error. An error names the file, the line and what to write instead.")]
     Flatten {
         /// The kickstart.
         file: PathBuf,
@@ -35,21 +35,18 @@ Warnings go to standard error. An error names the file, the line and what to wri
         /// Where to write it; standard output when it is not given.
         #[arg(long, short)]
         output: Option<PathBuf>,
-        /// The folder that includes may reach; the file's own when it is not given.
-        #[arg(long)]
-        root: Option<PathBuf>,
     },
 }
 
 pub fn run(args: &Args, format: Format) -> Result<Ending, Failure> {
-    let What::Flatten { file, version, output, root } = &args.what;
+    let What::Flatten { file, version, output } = &args.what;
     let syntax: Syntax = version.parse().map_err(|error| {
         Failure::refused(
             format!("{error}"),
             "Say which release's syntax it is with --version, such as --version F43.",
         )
     })?;
-    let flat = flatten(file, root.as_deref(), syntax)?;
+    let flat = flatten(file, syntax)?;
     if format == Format::Words {
         for warning in &flat.warnings {
             eprintln!("warning: {}", output::plain(&warning.to_string()));
@@ -71,28 +68,13 @@ pub fn run(args: &Args, format: Format) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-fn flatten(file: &Path, root: Option<&Path>, syntax: Syntax) -> Result<Flat, Failure> {
-    let parent = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let root = root.unwrap_or(parent);
-    let below = |path: &Path| -> Option<PathBuf> {
-        let (root, path) = (root.canonicalize().ok()?, path.canonicalize().ok()?);
-        path.strip_prefix(root).ok().map(Path::to_owned)
-    };
-    let path = below(file).ok_or_else(|| {
-        if file.exists() {
-            Failure::refused(
-                format!("{} does not lie below {}", file.display(), root.display()),
-                "Name a folder that holds it and all it includes with --root.",
-            )
-        } else {
-            Failure::not_found(
-                format!("there is no file {}", file.display()),
-                "Check the path of the kickstart.",
-            )
-        }
-    })?;
-    kickstart::flatten(&path.to_string_lossy(), &Directory::new(root), syntax).map_err(|error| {
-        let next = "The line of the kickstart is named above; includes are read below --root only.";
+fn flatten(file: &Path, syntax: Syntax) -> Result<Flat, Failure> {
+    if !file.exists() {
+        let what = format!("there is no file {}", file.display());
+        return Err(Failure::not_found(what, "Check the path of the kickstart."));
+    }
+    kickstart::flatten(&file.to_string_lossy(), &Files::from("."), syntax).map_err(|error| {
+        let next = "Mend the line and try again; `--version` says which release's syntax it is read in.";
         Failure::refused(output::plain(&error.to_string()), next)
     })
 }

@@ -57,8 +57,7 @@ fn streams(settings: &Settings) -> Option<PathBuf> {
         destination::Settings::Mirror(mirror) => {
             Some(mirror.root.clone().unwrap_or_else(|| settings.service.state.join(name)))
         }
-        #[expect(unreachable_patterns, reason = "there will be more kinds of destinations")]
-        _ => None,
+        destination::Settings::Registry(_) | destination::Settings::OstreeRepository(_) => None,
     };
     let named = settings.destinations.get_key_value("mirror").and_then(root);
     let root = named.or_else(|| settings.destinations.iter().find_map(root))?;
