@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use muster_flow::recipe::{Recipe, Repository, Signatures};
 use serde::Deserialize;
 
 use crate::adapters;
@@ -18,6 +19,8 @@ pub struct Settings {
     pub service: Service,
     /// Where recipes, definitions and smoketests are read from.
     pub definitions: adapters::definitions::Settings,
+    /// Where recipes take packages from that do not say it themselves.
+    pub packages: PackageSources,
     /// The engine's pace.
     pub engine: Engine,
     /// The bus; without it only people, sweeps and the calendar bring changes.
@@ -62,6 +65,28 @@ impl Default for Service {
     }
 }
 
+/// Where recipes take packages from that do not say it themselves.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackageSources {
+    /// Package repositories; they stand in for those that definitions name.
+    pub repositories: Vec<Repository>,
+    /// Whether packages from them must be signed.
+    pub signatures: Signatures,
+}
+
+impl PackageSources {
+    /// A recipe with these repositories, if it names none.
+    #[must_use]
+    pub fn complete(&self, mut recipe: Recipe) -> Recipe {
+        if recipe.packages.repositories.is_empty() {
+            recipe.packages.repositories.clone_from(&self.repositories);
+            recipe.packages.signatures = self.signatures;
+        }
+        recipe
+    }
+}
+
 /// The engine's pace.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,7 +115,7 @@ impl Default for Engine {
     fn default() -> Self {
         Engine {
             tick_ms: 500,
-            look_ms: 1000,
+            look_ms: 250,
             quiet_s: 60,
             at_most_s: 900,
             parallel_builds: 1,

@@ -31,8 +31,8 @@ pub struct Jobs {
     pub root: PathBuf,
     /// The `muster` program itself.
     pub program: PathBuf,
-    /// The configuration file that the job's process reads.
-    pub config: PathBuf,
+    /// The configuration file that the job's process reads, if there is one.
+    pub config: Option<PathBuf>,
 }
 
 /// What came of a job.
@@ -64,7 +64,10 @@ impl Jobs {
             reason = "a job must outlive the service, which no other program may"
         )]
         let mut command = tokio::process::Command::new(&self.program);
-        command.arg("--config").arg(&self.config).args(["job", self.kind]).arg(folder);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        command.args(["job", self.kind]).arg(folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         // The runtime reaps the child when it ends; nobody waits for it here.
@@ -199,7 +202,7 @@ pub fn is_alive(folder: &Path) -> bool {
     is_locked(folder).unwrap_or(true)
 }
 
-fn is_locked(folder: &Path) -> Result<bool> {
+pub(crate) fn is_locked(folder: &Path) -> Result<bool> {
     let lock = match File::open(folder.join("lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -227,7 +230,7 @@ mod tests {
     use super::*;
 
     fn jobs(root: &Path) -> Jobs {
-        Jobs { kind: "test", root: root.to_owned(), program: "/bin/true".into(), config: "/dev/null".into() }
+        Jobs { kind: "test", root: root.to_owned(), program: "/bin/true".into(), config: None }
     }
 
     fn begun(root: &Path) -> Handle {

@@ -80,6 +80,13 @@ pub struct Brief {
     pub changes: usize,
 }
 
+impl Brief {
+    /// The word that stands beside its mark: where it stands, unless a person holds it.
+    pub fn word(&self) -> &'static str {
+        if self.mark == Mark::Held { self.mark.word() } else { self.stage }
+    }
+}
+
 /// All there is to tell about a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Story {

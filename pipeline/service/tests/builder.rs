@@ -87,10 +87,83 @@ echo "outside" >$INSTALL_ROOT/var/log/outside.log
 %end
 "#;
 
+const CONTAINER: &str = r#"lang en_US.UTF-8
+timezone --utc Etc/UTC
+rootpw --lock --iscrypted locked
+bootloader --disabled
+autopart --noboot --nohome --noswap --nolvm
+%packages --excludedocs --inst-langs=en --nocore --exclude-weakdeps
+murmur-release-container
+bash
+busybox
+ca-certificates
+glibc
+hello
+-kernel
+%end
+%post --erroronfail
+echo 'tsflags=nodocs' >>/etc/dnf.conf
+%end
+"#;
+
+const TREEFILE: &str = r"
+ref: murmur/43/${basearch}/iot
+repos: [os, updates]
+packages:
+  - murmur-release-iot
+  - basesystem
+  - bash
+  - busybox
+  - cloud-agent
+  - cloud-utils-growpart
+  - dracut
+  - dropbear
+  - e2fsprogs
+  - filesystem
+  - glibc
+  - hello
+  - kernel
+  - murmur-init
+  - ostree-boot
+  - rpm
+  - setup
+units: [sshd.service, cloud-init.service]
+documentation: false
+recommends: false
+automatic-version-prefix: '43'
+mutate-os-release: '43'
+postprocess:
+  - |
+    #!/bin/bash
+    echo 'composed' >/etc/motd
+";
+
+fn folder(name: &str) -> PathBuf {
+    std::env::var("KEEP")
+        .map_or_else(|_| tempfile::tempdir().unwrap().keep(), |keep| Path::new(&keep).join(name))
+}
+
 #[tokio::test]
 async fn a_kickstart_becomes_a_disk() {
     let Some(distribution) = distribution() else { return };
-    let folder = std::env::var("KEEP").map_or_else(|_| tempfile::tempdir().unwrap().keep(), PathBuf::from);
-    let output = build(&folder, request(&distribution, Product::Disk, DISK)).await.unwrap();
+    let output = build(&folder("disk"), request(&distribution, Product::Disk, DISK)).await.unwrap();
+    eprintln!("{output:#?}");
+}
+
+#[tokio::test]
+async fn a_kickstart_becomes_an_oci_image() {
+    let Some(distribution) = distribution() else { return };
+    let output =
+        build(&folder("container"), request(&distribution, Product::Container, CONTAINER)).await.unwrap();
+    eprintln!("{output:#?}");
+}
+
+#[tokio::test]
+async fn a_treefile_becomes_a_commit() {
+    let Some(distribution) = distribution() else { return };
+    let mut request = request(&distribution, Product::Ostree, "");
+    request.definition.file = "iot.yaml".to_owned();
+    request.definition.texts = BTreeMap::from([("iot.yaml".to_owned(), TREEFILE.to_owned())]);
+    let output = build(&folder("ostree"), request).await.unwrap();
     eprintln!("{output:#?}");
 }

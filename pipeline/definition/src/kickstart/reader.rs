@@ -413,56 +413,12 @@ fn take_left_over(command: &Command, given: &mut options::Given, syntax: Syntax)
         Reads::Rows | Reads::Raw => given.left_over.first(),
     };
     if let Some(word) = strange {
-        return Err(strange_word(command, word, syntax));
+        return Err(options::strange(command.rows, word, syntax));
     }
     if command.reads == Reads::Rest && !given.left_over.is_empty() {
         given.values.append("rest", std::mem::take(&mut given.left_over));
     }
     Ok(())
-}
-
-/// A word that the command of this release does not know; maybe another release does.
-fn strange_word(command: &Command, word: &str, syntax: Syntax) -> Fault {
-    if word.trim().is_empty() {
-        return Fault::new("a backslash does not continue a line", "write the command on one line");
-    }
-    if !word.starts_with('-') {
-        return Fault::new(format!("nothing is expected at {word:?}"), "remove it, or put values in quotes");
-    }
-    let name = word.split('=').next().unwrap_or(word);
-    let elsewhere = command.rows.iter().find(|row| row.spellings.contains(&name));
-    let same = |row: &&Row| row.releases.include(syntax) && elsewhere.is_some_and(|gone| gone.key == row.key);
-    match elsewhere {
-        Some(row) if row.releases.first().is_some_and(|first| first > syntax) => {
-            let first = row.releases.first().map(|first| first.to_string()).unwrap_or_default();
-            Fault::new(
-                format!("{syntax} does not know {name}"),
-                format!("it came with {first}: leave it out"),
-            )
-        }
-        Some(row) => {
-            let instead = match command.rows.iter().find(same) {
-                _ if !row.instead.is_empty() => row.instead.to_owned(),
-                Some(other) => format!("write {}", other.name()),
-                None => "leave it out".to_owned(),
-            };
-            Fault::new(format!("{syntax} does not know {name} any more"), instead)
-        }
-        None => {
-            let options: Vec<&str> = command
-                .rows
-                .iter()
-                .filter(|row| row.releases.include(syntax) && !row.is_word())
-                .map(Row::name)
-                .collect();
-            let instead = if options.is_empty() {
-                "the command takes no options".to_owned()
-            } else {
-                format!("there are {}", options.join(", "))
-            };
-            Fault::new(format!("there is no option {name}"), instead)
-        }
-    }
 }
 
 /// What tells a line from others of the command, if they must differ.

@@ -4,12 +4,12 @@
 
 use super::document::{Certificate, Document, KeptSection};
 use super::fault::Fault;
-use super::options::{self, Given};
+use super::options;
 use super::packages;
 use super::row::{Row, Takes, flag, row, text};
 use super::values::Values;
 use super::words;
-use super::{Moment, Script, Syntax};
+use super::{Moment, Script};
 
 /// The names that open a section.
 pub(super) const NAMES: [&str; 9] = [
@@ -57,9 +57,12 @@ pub(super) fn open(
         open.header = words;
         return Ok((open, Vec::new()));
     }
-    let rows = rows(name, document.syntax);
-    let given = options::parse(&words[1..], &rows, document.syntax)?;
-    nothing_left_over(&given, name)?;
+    let all = rows(name);
+    let rows: Vec<&Row> = all.iter().filter(|row| row.releases.include(document.syntax)).collect();
+    let given = options::parse(words.get(1..).unwrap_or_default(), &rows, document.syntax)?;
+    if let Some(word) = given.left_over.first() {
+        return Err(options::strange(all, word, document.syntax));
+    }
     if name == "%packages" {
         document.packages.get_or_insert_default().start(&given.values)?;
     }
@@ -77,30 +80,20 @@ fn is_kept(name: &str) -> bool {
     matches!(name, "%addon" | "%anaconda")
 }
 
-fn nothing_left_over(given: &Given, name: &str) -> Result<(), Fault> {
-    match given.left_over.first() {
-        Some(word) => Err(Fault::new(format!("{name} does not know {word}"), "remove it")),
-        None => Ok(()),
-    }
-}
-
 const CERTIFICATE: &[Row] = &[text!("filename").required(), text!("dir"), text!("type")];
-const SCRIPT: &[Row] = &[
-    flag!("erroronfail"),
-    text!("interpreter"),
-    row(&["--logfile", "--log"], "log", Takes::Text),
-    flag!("nochroot"),
-];
+const SCRIPT: &[Row] = &[flag!("erroronfail"), text!("interpreter"), LOG, flag!("nochroot")];
+const SCRIPT_OUTSIDE: &[Row] = &[flag!("erroronfail"), text!("interpreter"), LOG];
+const LOG: Row = row(&["--logfile", "--log"], "log", Takes::Text);
 
-fn rows(name: &str, syntax: Syntax) -> Vec<&'static Row> {
-    let rows = match name {
+/// The rows of every release.
+fn rows(name: &str) -> &'static [Row] {
+    match name {
         "%packages" => packages::ROWS,
         "%certificate" => CERTIFICATE,
         // Only what runs in the installed system can be told to run outside it.
         "%post" => SCRIPT,
-        _ => &SCRIPT[..SCRIPT.len() - 1],
-    };
-    rows.iter().filter(|row| row.releases.include(syntax)).collect()
+        _ => SCRIPT_OUTSIDE,
+    }
 }
 
 impl Open {

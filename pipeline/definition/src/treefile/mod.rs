@@ -1,15 +1,23 @@
-//! Treefiles: what rpm-ostree composes an OSTree commit from.
+//! Treefiles: what rpm-ostree composes an `OSTree` commit from.
 //!
 //! Knows the keys, the two formats, the include closure and the rules by which files merge. Must not know how
 //! a commit is composed.
+
+mod condition;
+mod file;
+mod keys;
+mod merge;
+mod packages;
+mod typed;
+mod variables;
 
 use crate::Source;
 use std::collections::BTreeMap;
 
 /// Reads the treefile `path` and everything it includes for the architecture `basearch`.
 pub fn read(path: &str, source: &dyn Source, basearch: &str) -> Result<Treefile, ReadError> {
-    let _ = (source, basearch);
-    Err(ReadError { file: path.to_owned(), what: "not read yet".to_owned() })
+    let closure = file::read(path, source, basearch)?;
+    typed::typed(closure, path)
 }
 
 /// Why a treefile cannot be used: where, what, and what to write instead.
@@ -22,8 +30,16 @@ pub struct ReadError {
     pub what: String,
 }
 
+impl ReadError {
+    /// What is wrong with a file, and what to write instead.
+    fn new(file: &str, what: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), what: what.into() }
+    }
+}
+
 /// A treefile with everything it includes, for one architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the format")]
 pub struct Treefile {
     /// Every file that was read, the root first; scripts and added files that it names come last.
     pub files: Vec<String>,
@@ -49,7 +65,7 @@ pub struct Treefile {
     pub recommends: bool,
     /// Arguments of dracut.
     pub initramfs_args: Vec<String>,
-    /// Whether SELinux labels are written.
+    /// Whether `SELinux` labels are written.
     pub selinux: bool,
     /// The version written into os-release.
     pub mutate_os_release: Option<String>,

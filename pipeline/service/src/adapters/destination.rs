@@ -4,6 +4,8 @@
 //! looks whether that is still so outside. It knows the kinds of places and nothing of how they work.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -16,6 +18,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::mirror::{self, Mirror};
+use crate::adapters::ostree_repo::{self, OstreeRepository};
+use crate::adapters::registry::{self, Registry};
 use crate::adapters::signer::Signer;
 use crate::adapters::stream::Streams;
 use crate::clock::Clock;
@@ -28,6 +32,10 @@ use crate::port::{Fault, Observation, Port};
 pub enum Settings {
     /// A tree of files behind HTTP.
     Mirror(mirror::Settings),
+    /// An OCI registry.
+    Registry(registry::Settings),
+    /// An OSTree repository.
+    OstreeRepository(ostree_repo::Settings),
 }
 
 /// Every destination, and the streams.
@@ -36,11 +44,14 @@ pub struct Destinations {
     places: BTreeMap<String, Place>,
     streams: Option<Streams>,
     signer: Signer,
+    http: reqwest::Client,
 }
 
 #[derive(Clone, Debug)]
 enum Place {
     Mirror(Mirror),
+    Registry(Registry),
+    Ostree(OstreeRepository),
 }
 
 /// What a handle carries.
@@ -67,26 +78,16 @@ impl Destinations {
         let http = crate::http::client()?;
         let mut places = BTreeMap::new();
         for (name, place) in &settings.destinations {
-            let place = match place {
-                Settings::Mirror(mirror) => Place::Mirror(Mirror {
-                    name: name.clone(),
-                    root: mirror.root.clone().unwrap_or_else(|| settings.service.state.join(name)),
-                    url: mirror.url.clone().unwrap_or_else(|| public_url(settings, name)),
-                    latest: mirror.latest.clone().unwrap_or_else(|| "stable".to_owned()),
-                    signer: signer.clone(),
-                    http: http.clone(),
-                }),
-            };
-            places.insert(name.clone(), place);
+            places.insert(name.clone(), Place::new(name, place, settings, (&signer, &http))?);
         }
         let streams = holder_of_streams(&places).map(|mirror| Streams {
             folder: mirror.root.join("streams"),
             url: format!("{}/streams", mirror.url),
             signer: signer.clone(),
-            http,
+            http: http.clone(),
             clock,
         });
-        Ok(Destinations { places, streams, signer })
+        Ok(Destinations { places, streams, signer, http })
     }
 
     /// What is missing, in plain words, one line each.
@@ -98,9 +99,26 @@ impl Destinations {
         for place in self.places.values() {
             missing.extend(match place {
                 Place::Mirror(mirror) => mirror.check(),
+                Place::Registry(registry) => registry.check(&self.http).await,
+                Place::Ostree(repository) => repository.check(),
             });
         }
         missing
+    }
+
+    /// Removes private uploads that were begun before `born` and belong to none of the open candidates; says which.
+    ///
+    /// What a registry holds without a tag is left to the registry's own garbage collection.
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for place in self.places.values() {
+            removed.extend(match place {
+                Place::Mirror(mirror) => mirror.sweep(open, born)?,
+                Place::Ostree(repository) => repository.sweep(open, born).await?,
+                Place::Registry(_) => Vec::new(),
+            });
+        }
+        Ok(removed)
     }
 
     /// The pages at which strangers find what lies on this machine: every mirror and OSTree repository under
@@ -109,6 +127,8 @@ impl Destinations {
         self.places.iter().fold(axum::Router::new(), |router, (name, place)| {
             let folder = match place {
                 Place::Mirror(mirror) => Some(&mirror.root),
+                Place::Ostree(repository) => Some(&repository.folder),
+                Place::Registry(_) => None,
             };
             let path = format!("/pub/{name}");
             match folder {
@@ -132,47 +152,95 @@ impl Destinations {
     }
 }
 
-fn public_url(settings: &config::Settings, name: &str) -> String {
-    format!("{}/pub/{name}", settings.url())
-}
-
 fn holder_of_streams(places: &BTreeMap<String, Place>) -> Option<&Mirror> {
     let mirrors = || {
-        places.values().map(|place| match place {
-            Place::Mirror(mirror) => mirror,
+        places.values().filter_map(|place| match place {
+            Place::Mirror(mirror) => Some(mirror),
+            Place::Registry(_) | Place::Ostree(_) => None,
         })
     };
     mirrors().find(|mirror| mirror.name == "mirror").or_else(|| mirrors().next())
 }
 
 impl Place {
+    fn new(
+        name: &str,
+        settings: &Settings,
+        all: &config::Settings,
+        (signer, http): (&Signer, &reqwest::Client),
+    ) -> Result<Self> {
+        let in_state =
+            |folder: &Option<PathBuf>| folder.clone().unwrap_or_else(|| all.service.state.join(name));
+        let public =
+            |url: &Option<String>| url.clone().unwrap_or_else(|| format!("{}/pub/{name}", all.url()));
+        Ok(match settings {
+            Settings::Mirror(mirror) => Place::Mirror(Mirror {
+                name: name.to_owned(),
+                root: in_state(&mirror.root),
+                url: public(&mirror.url),
+                latest: mirror.latest.clone().unwrap_or_else(|| "stable".to_owned()),
+                signer: signer.clone(),
+                http: http.clone(),
+            }),
+            Settings::Registry(registry) => Place::Registry(Registry::new(name, registry.clone())?),
+            Settings::OstreeRepository(repository) => Place::Ostree(OstreeRepository {
+                name: name.to_owned(),
+                folder: in_state(&repository.repository),
+                url: public(&repository.url),
+                signer: signer.clone(),
+            }),
+        })
+    }
+
     async fn upload(&self, upload: &UploadRequest) -> Result<UploadOutput, Fault> {
         match self {
             Place::Mirror(mirror) => mirror.upload(upload).await,
+            Place::Registry(registry) => registry.upload(upload).await,
+            Place::Ostree(repository) => repository.upload(upload).await,
         }
     }
 
     async fn holds(&self, upload: &UploadRequest) -> Result<bool, Fault> {
         match self {
             Place::Mirror(mirror) => mirror.holds(upload).map_err(Fault::retry),
+            Place::Registry(registry) => registry.holds(upload).await,
+            Place::Ostree(repository) => repository.holds(upload).await.map_err(Fault::retry),
         }
     }
 
     async fn verify(&self, request: &VerifyRequest) -> Result<VerifyOutput, Fault> {
+        let VerifyRequest { upload, uploaded } = request;
         match self {
-            Place::Mirror(mirror) => mirror.verify(&request.upload, &request.uploaded).await,
+            Place::Mirror(mirror) => mirror.verify(upload, uploaded).await,
+            Place::Registry(registry) => registry.verify(upload, uploaded).await,
+            Place::Ostree(repository) => repository.verify(upload, uploaded).await,
         }
     }
 
     async fn promote(&self, upload: &UploadRequest, stream: &str) -> Result<PromoteOutput, Fault> {
         match self {
             Place::Mirror(mirror) => mirror.promote(upload, stream).await,
+            Place::Registry(registry) => registry.promote(upload, stream).await,
+            Place::Ostree(repository) => repository.promote(upload).await,
+        }
+    }
+
+    /// Whether a release is public.
+    async fn shows(&self, upload: &UploadRequest) -> Result<bool, Fault> {
+        match self {
+            Place::Mirror(mirror) => mirror.shows(upload).map_err(Fault::retry),
+            Place::Registry(registry) => registry.shows(upload).await,
+            // Its ref may have moved on since; the commit stays.
+            Place::Ostree(repository) => repository.holds(upload).await.map_err(Fault::retry),
         }
     }
 
     async fn withdraw(&self, upload: &UploadRequest) -> Result<(), Fault> {
         match self {
             Place::Mirror(mirror) => mirror.withdraw(upload).map_err(Fault::retry),
+            // What no tag names is removed by the registry's own garbage collection, and other images may share it.
+            Place::Registry(_) => Ok(()),
+            Place::Ostree(repository) => repository.withdraw(upload).await.map_err(Fault::retry),
         }
     }
 }
@@ -230,7 +298,7 @@ impl Port<Promote> for Destinations {
     async fn observe(&self, handle: &Handle) -> Result<Observation<PromoteOutput>, Fault> {
         let Ticket { request, output } = Ticket::<PromoteRequest, PromoteOutput>::read(handle)?;
         let is_there = match &request {
-            PromoteRequest::Destination { upload, .. } => self.place(upload)?.holds(upload).await?,
+            PromoteRequest::Destination { upload, .. } => self.place(upload)?.shows(upload).await?,
             PromoteRequest::Stream { stream, release } => {
                 self.streams()?.points_at(stream, release).map_err(Fault::retry)?
             }

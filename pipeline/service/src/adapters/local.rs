@@ -28,15 +28,18 @@ mod manifest;
 mod settle;
 mod digest;
 mod disk;
+mod oci;
+mod ostree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::Context;
 use async_trait::async_trait;
 use muster_definition::kickstart::{self, Kickstart, Syntax};
 use muster_flow::build::{Artifact, Build, BuildOutput, BuildRequest};
-use muster_flow::recipe::Product;
+use muster_flow::recipe::{Form, Product};
 use muster_flow::step::{Handle, StepKey};
 use serde::Deserialize;
 use tokio::try_join;
@@ -62,6 +65,8 @@ pub struct Settings {
     pub max_disk_mib: u64,
     /// The size in MiB of the root file system where the kickstart leaves it to the installer.
     pub automatic_root_mib: u64,
+    /// The kernel's arguments in a disk that boots an OSTree commit, beside `root=`.
+    pub ostree_kernel_arguments: String,
     /// Seconds that one program, dnf or a script, may run.
     pub program_limit_s: u64,
 }
@@ -74,6 +79,7 @@ impl Default for Settings {
             disk_mib: None,
             max_disk_mib: 64 * 1024,
             automatic_root_mib: 4096,
+            ostree_kernel_arguments: "rw console=tty0 console=ttyS0,115200n8 net.ifnames=0".to_owned(),
             program_limit_s: 3600,
         }
     }
@@ -116,7 +122,8 @@ pub async fn build(desk: Desk, request: BuildRequest, settings: Settings) -> Res
     check_machine(&workshop)?;
     let made = match workshop.request.product {
         Product::Disk => disk_image(&workshop).await,
-        Product::Container | Product::Ostree => Err(anyhow::anyhow!("not yet").into()),
+        Product::Container => container_image(&workshop).await,
+        Product::Ostree => ostree::build(&workshop).await,
     };
     let mut output = made.map_err(|error| workshop.told_apart(error)).inspect_err(|error| {
         workshop.note(&format!("== failed: {error}"));
@@ -162,6 +169,45 @@ async fn disk_image(workshop: &Workshop) -> Result<BuildOutput> {
     workshop.phase("file systems", disk::fill(workshop, &disk, &workshop.root)).await?;
     let artifacts = workshop.phase("compress", finish_disk(workshop, disk)).await?;
     Ok(BuildOutput { artifacts, packages, warnings, log: String::new() })
+}
+
+async fn container_image(workshop: &Workshop) -> Result<BuildOutput> {
+    let kickstart = read_kickstart(&workshop.request)?;
+    let mut warnings = workshop.phase("install", install_kickstart(workshop, &kickstart)).await?;
+    let configure = async {
+        warnings.extend(configure(workshop, &kickstart)?);
+        warnings.extend(script::run_post(workshop, &kickstart).await?);
+        Ok(())
+    };
+    workshop.phase("configure", configure).await?;
+    let packages = workshop.phase("manifest", manifest::installed(workshop)).await?;
+    workshop.phase("clean", clean(workshop, wanted::DATABASE)).await?;
+    let artifact = workshop.phase("layer", layout_of(workshop)).await?;
+    workshop::remove(&workshop.desk.work())?;
+    Ok(BuildOutput { artifacts: vec![artifact], packages, warnings, log: String::new() })
+}
+
+async fn layout_of(workshop: &Workshop) -> Result<Artifact> {
+    workshop.say("compressing the layer");
+    let request = &workshop.request;
+    let about = oci::About {
+        title: request.recipe.clone(),
+        version: request.version.clone(),
+        arch: request.arch.clone(),
+        created: jiff::Timestamp::from_second(workshop.epoch())
+            .context("cannot tell the time of the build")?,
+    };
+    let (root, path) = (workshop.root.clone(), workshop.artifact(Form::Oci));
+    let layout = path.clone();
+    let written = blocking(move || Ok(oci::write(&root, &layout, &about)?)).await?;
+    Ok(Artifact {
+        form: Form::Oci,
+        arch: request.arch.clone(),
+        name: workshop.artifact_name(Form::Oci),
+        path: path.display().to_string(),
+        size: written.size,
+        digest: written.digest,
+    })
 }
 
 /// The tree has become a disk: it is removed while the disk is compressed.

@@ -12,6 +12,7 @@ pub mod writing;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use muster_flow::publish::{PromoteOutput, UploadOutput, UploadRequest, Uploaded, VerifyOutput};
@@ -76,14 +77,13 @@ impl Mirror {
     pub fn holds(&self, upload: &UploadRequest) -> Result<bool> {
         let placed = layout::place(upload)?;
         let staging = find_staging(&self.root, &layout::staging_stem(upload))?;
-        let lies = |below: &str, size: Option<u64>| {
-            let is_at = |folder: &Path| {
-                fs::metadata(folder.join(below))
-                    .is_ok_and(|found| size.is_none_or(|size| found.len() == size))
-            };
-            staging.as_deref().is_some_and(is_at) || is_at(&self.root)
-        };
-        Ok(placed.iter().all(|file| lies(&file.path(), Some(file.size)) && lies(&file.checksum_path(), None)))
+        let is_staged = |file: &Placed| staging.as_deref().is_some_and(|staging| lies_at(staging, file));
+        Ok(placed.iter().all(|file| is_staged(file) || lies_at(&self.root, file)))
+    }
+
+    /// Whether everything of an upload is public.
+    pub fn shows(&self, upload: &UploadRequest) -> Result<bool> {
+        Ok(layout::place(upload)?.iter().all(|file| lies_at(&self.root, file)))
     }
 
     /// Reads an upload back over HTTP, before it is public.
@@ -106,13 +106,13 @@ impl Mirror {
         let stem = layout::staging_stem(upload);
         let staging = find_staging(&root, &stem).map_err(Fault::retry)?;
         let moves = self.moves(upload, &placed, staging.as_deref(), stream);
-        let moved = spawn_blocking(move || {
+        let promotion = spawn_blocking(move || {
             // One promotion at a time moves links and writes the list.
             let lock = File::open(&root).with_context(|| format!("cannot open {}", root.display()))?;
             lock.lock().context("cannot lock the mirror")?;
             anyhow::Ok(moves.iter().try_for_each(Move::perform))
         });
-        moved.await.map_err(Fault::retry)?.map_err(Fault::retry)??;
+        promotion.await.map_err(Fault::retry)?.map_err(Fault::retry)??;
         self.offer_key().await.map_err(Fault::retry)?;
         let mut pointers = self.read_back(&placed, &self.url).await?;
         pointers.extend(self.read_back_links(upload, &placed, stream).await?);
@@ -128,6 +128,20 @@ impl Mirror {
         staging.map_or(Ok(()), |path| {
             fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))
         })
+    }
+
+    /// Removes what is staged since before `born` and belongs to none of the candidates with these ids.
+    pub fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for path in staged(&self.root)? {
+            let is_old = fs::metadata(&path)?.modified()? < born;
+            let is_open = open.iter().any(|candidate| layout::is_staged_by(&file_name(&path), candidate));
+            if is_old && !is_open {
+                fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+                removed.push(path.display().to_string());
+            }
+        }
+        Ok(removed)
     }
 
     /// What is missing, in plain words.
@@ -225,12 +239,7 @@ impl Mirror {
 }
 
 /// Copies every file that is not there yet. The lock keeps a second process out until it is dropped.
-fn stage(
-    root: &Path,
-    stem: &str,
-    placed: &[Placed],
-    modified: std::time::SystemTime,
-) -> Result<(PathBuf, File)> {
+fn stage(root: &Path, stem: &str, placed: &[Placed], modified: SystemTime) -> Result<(PathBuf, File)> {
     let staging = ensure_staging(root, stem)?;
     let lock = File::open(&staging).context("cannot open the staging folder")?;
     match lock.try_lock() {
@@ -266,19 +275,26 @@ fn ensure_staging(root: &Path, stem: &str) -> Result<PathBuf> {
 }
 
 fn find_staging(root: &Path, stem: &str) -> Result<Option<PathBuf>> {
+    let is_asked_for =
+        |path: &PathBuf| file_name(path).rsplit_once('.').is_some_and(|(start, _token)| start == stem);
+    Ok(staged(root)?.into_iter().find(is_asked_for))
+}
+
+/// Every staging folder.
+fn staged(root: &Path) -> Result<Vec<PathBuf>> {
     let all = root.join(STAGING);
     let entries = match fs::read_dir(&all) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot list {}", all.display())),
     };
-    for entry in entries {
-        let path = entry?.path();
-        if file_name(&path).rsplit_once('.').is_some_and(|(start, _token)| start == stem) {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.collect::<std::io::Result<_>>().with_context(|| format!("cannot list {}", all.display()))
+}
+
+fn lies_at(folder: &Path, file: &Placed) -> bool {
+    let is_whole = fs::metadata(folder.join(file.path())).is_ok_and(|found| found.len() == file.size);
+    is_whole && folder.join(file.checksum_path()).exists()
 }
 
 fn file_name(path: &Path) -> String {
@@ -303,7 +319,7 @@ fn same(found: &Sum, expected: &Sum, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// GnuPG may end the last line in its own way.
+/// The program gpg may end the last line in its own way.
 fn ensure_same_text(found: &[u8], expected: &str, name: &str) -> Result<()> {
     let found = String::from_utf8_lossy(found);
     ensure!(

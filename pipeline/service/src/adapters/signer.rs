@@ -1,6 +1,6 @@
 //! Signs what is published, and checks signatures as a stranger would.
 //!
-//! It knows GnuPG and the calling convention of an external signing command. It must not know what it signs. No secret
+//! It knows gpg and the calling convention of an external signing command. It must not know what it signs. No secret
 //! key is ever read by this process.
 
 use std::path::{Path, PathBuf};
@@ -21,11 +21,11 @@ pub enum Settings {
     /// Nothing is signed, and every publication says so.
     #[default]
     None,
-    /// A key in a GnuPG folder on this machine, or behind its agent.
+    /// A key in a folder of gpg on this machine, or behind its agent.
     Gpg {
         /// The key's fingerprint, id or address.
         key: String,
-        /// The GnuPG folder; the user's own by default.
+        /// The folder of gpg; the user's own by default.
         homedir: Option<PathBuf>,
         /// Seconds a signature may take.
         #[serde(default = "default_limit")]
@@ -62,7 +62,7 @@ impl Signer {
         Signer { settings }
     }
 
-    /// The text inside an OpenPGP clear-signed message; `None` when nothing is signed.
+    /// The text inside an clear-signed message; `None` when nothing is signed.
     pub async fn clearsign(&self, text: &[u8]) -> Result<Option<Vec<u8>>> {
         let signing = match &self.settings {
             Settings::None => return Ok(None),
@@ -98,12 +98,29 @@ impl Signer {
         Ok(Some(PublicKey { armour }))
     }
 
-    /// The GnuPG key and folder that other programs can sign with themselves.
+    /// The gpg key and folder that other programs can sign with themselves.
     pub fn gpg_key(&self) -> Option<(&str, Option<&Path>)> {
         match &self.settings {
             Settings::Gpg { key, homedir, .. } => Some((key, homedir.as_deref())),
             Settings::None | Settings::Command { .. } => None,
         }
+    }
+
+    /// Whether anything is signed.
+    pub fn signs(&self) -> bool {
+        !matches!(self.settings, Settings::None)
+    }
+
+    /// Whether signatures are made by another program than gpg.
+    pub fn signs_elsewhere(&self) -> bool {
+        matches!(self.settings, Settings::Command { .. })
+    }
+
+    /// The fingerprint of a key, for programs that take no address.
+    pub async fn key_id(&self, key: &str) -> Result<String> {
+        let list = self.gpg().args(["--with-colons", "--list-secret-keys", "--", key]).run().await;
+        let list = list.context("gpg does not know the signing key")?.text();
+        primary_fingerprints(&list).into_iter().next().context("gpg does not know the signing key")
     }
 
     /// What is missing, in plain words.
@@ -199,28 +216,10 @@ impl PublicKey {
         self.valid(home.path(), stranger(home.path()).arg("--verify").arg(&sig).arg(&data)).await
     }
 
-    /// The primary fingerprints of the key, in upper-case hex.
-    async fn fingerprints(&self, home: &Path) -> Result<Vec<String>> {
-        let list = stranger(home).args(["--with-colons", "--list-keys"]).run().await?.text();
-        let mut primary = false;
-        let mut fingerprints = Vec::new();
-        for line in list.lines() {
-            let fields: Vec<&str> = line.split(':').collect();
-            match (fields.first(), fields.get(9)) {
-                (Some(&"pub"), _) => primary = true,
-                (Some(&"fpr"), Some(fingerprint)) if primary => {
-                    primary = false;
-                    fingerprints.push((*fingerprint).to_owned());
-                }
-                _ => {}
-            }
-        }
-        Ok(fingerprints)
-    }
-
     /// Runs gpg and believes nothing but a `VALIDSIG` by this key: its exit code is 0 for more than that.
     async fn valid(&self, home: &Path, gpg: Program) -> Result<()> {
-        let known = self.fingerprints(home).await?;
+        let list = stranger(home).args(["--with-colons", "--list-keys"]).run().await?.text();
+        let known = primary_fingerprints(&list);
         let finished = gpg.run_any().await.context("cannot run gpg")?;
         let status = finished.text();
         let by = status
@@ -236,17 +235,35 @@ impl PublicKey {
     }
 
     async fn fresh_home(&self) -> Result<tempfile::TempDir> {
-        let home = tempfile::tempdir().context("cannot make a GnuPG folder")?;
+        let home = tempfile::tempdir().context("cannot make a folder of gpg")?;
         let import = stranger(home.path()).arg("--import").input(self.armour.as_slice());
         import.run().await.context("cannot import the public key")?;
         Ok(home)
     }
 }
 
-/// GnuPG as a stranger runs it: a folder with one public key, no agent, status on standard output.
+/// The program gpg, as a stranger runs it: a folder with one public key, no agent, status on standard output.
 fn stranger(home: &Path) -> Program {
     Program::new("gpg")
         .args(["--batch", "--no-tty", "--quiet", "--no-autostart", "--trust-model", "always"])
         .args(["--status-fd", "1", "--homedir"])
         .arg(home)
+}
+
+/// The fingerprints of primary keys in a list of gpg's, in upper-case hex.
+fn primary_fingerprints(list: &str) -> Vec<String> {
+    let mut is_primary = false;
+    let mut fingerprints = Vec::new();
+    for line in list.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        match (fields.first(), fields.get(9)) {
+            (Some(&("pub" | "sec")), _) => is_primary = true,
+            (Some(&"fpr"), Some(fingerprint)) if is_primary => {
+                is_primary = false;
+                fingerprints.push((*fingerprint).to_owned());
+            }
+            _ => {}
+        }
+    }
+    fingerprints
 }

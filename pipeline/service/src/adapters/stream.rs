@@ -85,8 +85,11 @@ impl Streams {
         };
         let new = if is_signed { None } else { self.signer.detach(&bytes).await? };
         let modified = writing::time(document.metadata.last_modified.as_second());
-        if let Some(new) = new {
-            writing::write(&signature, &new, modified)?;
+        match new {
+            Some(new) => writing::write(&signature, &new, modified)?,
+            // A signature of what stood here before would call the pointer forged.
+            None if !self.signer.signs() => remove(&signature)?,
+            None => {}
         }
         if fs::read(&path).is_ok_and(|old| old == bytes) {
             return Ok(());
@@ -155,6 +158,15 @@ fn named(release: &StreamRelease) -> Release<'_> {
 fn is_name(stream: &str) -> bool {
     let is_harmless = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     !stream.is_empty() && !stream.starts_with('.') && stream.chars().all(is_harmless)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {

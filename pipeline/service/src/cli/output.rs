@@ -48,7 +48,7 @@ pub fn paint(mark: Mark, text: &str) -> String {
         return text.to_owned();
     }
     let code = match mark {
-        Mark::Passed => "32",
+        Mark::Passed | Mark::Done => "32",
         Mark::Failed | Mark::Missing => "31;1",
         Mark::InfraError | Mark::Held => "33",
         Mark::Running | Mark::Queued => "34",

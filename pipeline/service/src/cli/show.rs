@@ -32,7 +32,7 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
 
 fn tell(story: &Story, page: &str) -> String {
     let brief = &story.brief;
-    let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.stage));
+    let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
     let mut text = format!(
         "{}  {stage}  ({}, {} old)\n",
         output::plain(&brief.candidate),

@@ -82,7 +82,7 @@ fn section(title: &str, briefs: &[Brief]) -> String {
     }
     let mut text = format!("{title}\n");
     for brief in briefs {
-        let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.stage));
+        let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
         let age = crate::story::words::span(brief.age_s);
         text.push_str(&format!(
             "  {stage}  {} ({}, {age} old)\n",

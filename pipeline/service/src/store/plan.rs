@@ -1,6 +1,8 @@
 //! Recording what the rules say. Only the process that holds the planner's lease may do it, and each transaction
 //! checks that it still holds it: two processes never decide at once.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::announce::Announce;

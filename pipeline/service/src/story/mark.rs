@@ -17,7 +17,9 @@ pub enum Mark {
     Running,
     /// A person holds it.
     Held,
-    /// It went well.
+    /// It happened, or was done.
+    Done,
+    /// It was tested and found well.
     Passed,
     /// Red, and a person's waiver covers it.
     Waived,
@@ -52,6 +54,7 @@ impl Mark {
             Mark::Queued => "queued",
             Mark::Running => "running",
             Mark::Held => "held",
+            Mark::Done => "done",
             Mark::Passed => "passed",
             Mark::Waived => "waived",
             Mark::ExpectedFailure => "expected failure",
@@ -70,6 +73,7 @@ impl Mark {
             Mark::Queued => "○",
             Mark::Running => "◐",
             Mark::Held => "‖",
+            Mark::Done => "●",
             Mark::Passed => "✓",
             Mark::Waived => "≈",
             Mark::ExpectedFailure => "~",
@@ -88,6 +92,7 @@ impl Mark {
             Mark::Queued => "queued",
             Mark::Running => "running",
             Mark::Held => "held",
+            Mark::Done => "done",
             Mark::Passed => "passed",
             Mark::Waived => "waived",
             Mark::ExpectedFailure => "expected",
@@ -122,7 +127,7 @@ impl Mark {
         match (&step.progress, fault) {
             (Progress::Wanted, _) => Mark::Queued,
             (Progress::Running(_), _) => Mark::Running,
-            (Progress::Succeeded(_), _) => Mark::Passed,
+            (Progress::Succeeded(_), _) => Mark::Done,
             (Progress::Failed(_), Fault::Image) => Mark::Failed,
             (Progress::Failed(_), Fault::Outside) => Mark::InfraError,
             (Progress::Cancelled, _) => Mark::GivenUp,
@@ -149,11 +154,12 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const ALL: [Mark; 12] = [
+    const ALL: [Mark; 13] = [
         Mark::NotYet,
         Mark::Queued,
         Mark::Running,
         Mark::Held,
+        Mark::Done,
         Mark::Passed,
         Mark::Waived,
         Mark::ExpectedFailure,

@@ -8,6 +8,9 @@ use serde::Serialize;
 use super::wait::{self, MUSTER, OPERATORS};
 use super::{Facts, words};
 
+/// Who must act when nothing is left to do.
+const NOBODY: &str = "nobody";
+
 /// What happens next, and who must act.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NextAction {
@@ -65,10 +68,10 @@ fn ending(candidate: &Candidate) -> String {
             verdict.map(|verdict| said_no(verdict, &outcome)).unwrap_or_default()
         }
         Outcome::BuildFailed(reason) => {
-            format!("It is not out: it could not be built. {}", first_line(&reason))
+            format!("It is not out: it could not be built. {}", short(candidate, &reason))
         }
         Outcome::PublishFailed(reason) => {
-            format!("It passed, and is not out: it could not be published. {}", first_line(&reason))
+            format!("It passed, and is not out: it could not be published. {}", short(candidate, &reason))
         }
         Outcome::Superseded => match &candidate.life {
             Life::Superseded { by } => format!("It never started: {by} took its place and its changes."),
@@ -83,12 +86,15 @@ fn ending(candidate: &Candidate) -> String {
 
 fn said_no(verdict: &Verdict, outcome: &Outcome) -> String {
     let bad: Vec<&Reason> = against(verdict).collect();
-    let worst = bad.first().map(|reason| format!(" {}", reason_line(reason))).unwrap_or_default();
-    let reasons = words::count(bad.len(), "reason");
+    let worst = bad.first().map(|reason| reason_line(reason)).unwrap_or_default();
+    let more = match bad.len() {
+        0 | 1 => String::new(),
+        several => format!(" (and {} more)", words::count(several - 1, "reason")),
+    };
     if *outcome == Outcome::CannotTell {
-        format!("It is not out: we could not find out whether it is good, for {reasons}.{worst}")
+        format!("It is not out, and we could not find out whether it is good: {worst}{more}.")
     } else {
-        format!("It is not out: the gate said no, for {reasons}.{worst}")
+        format!("It is not out, because it did not pass: {worst}{more}.")
     }
 }
 
@@ -106,11 +112,30 @@ fn against(verdict: &Verdict) -> impl Iterator<Item = &Reason> {
     })
 }
 
-/// A reason in one line: `hostname in x86_64/bios-pc failed: ...`.
+/// A reason in one line: `hostname failed in x86_64/bios-pc: the name is localhost`.
 pub fn reason_line(reason: &Reason) -> String {
     let subject = reason.test.as_deref().unwrap_or("the boot");
-    let line = format!("{subject} in {}: {}", reason.cell, reason.standing.words());
-    if reason.note.is_empty() { line } else { format!("{line}. {}", first_line(&reason.note)) }
+    let standing = match reason.standing {
+        Standing::Failed => "failed",
+        Standing::Missing => "is missing",
+        Standing::InfraError => "hit an infra error",
+        Standing::Queued => "is queued",
+        Standing::Running => "is running",
+        Standing::Waived => "is waived",
+        Standing::ExpectedFailure => "is an expected failure",
+        Standing::Passed => "passed",
+    };
+    let line = format!("{subject} {standing} in {}", reason.cell);
+    if reason.note.is_empty() { line } else { format!("{line}: {}", first_line(&reason.note)) }
+}
+
+/// The first line of a step's reason, with the step named as people name it.
+fn short(candidate: &Candidate, reason: &str) -> String {
+    let line = first_line(reason);
+    match line.split_once(": ") {
+        Some((key, rest)) => format!("{}: {rest}", wait::purpose(candidate, key)),
+        None => line.to_owned(),
+    }
 }
 
 fn first_line(text: &str) -> &str {
@@ -158,12 +183,12 @@ fn after(candidate: &Candidate, outcome: &Outcome) -> NextAction {
     match outcome {
         Outcome::Passed => NextAction {
             what: "Nothing. A release follows by the calendar, or when somebody asks for one.".to_owned(),
-            who,
+            who: NOBODY.to_owned(),
             commands: vec![format!("muster release --recipe {}", shell(&candidate.recipe.name))],
         },
         Outcome::Published => NextAction {
             what: "Nothing. Get it, and see for yourself that it is what was tested.".to_owned(),
-            who: "whoever wants the image".to_owned(),
+            who: NOBODY.to_owned(),
             commands: Vec::new(),
         },
         Outcome::Rejected => NextAction {
@@ -194,7 +219,7 @@ fn after(candidate: &Candidate, outcome: &Outcome) -> NextAction {
         }
         Outcome::Superseded => NextAction {
             what: "Nothing here: look at the candidate that took its place.".to_owned(),
-            who: MUSTER.to_owned(),
+            who: NOBODY.to_owned(),
             commands: match &candidate.life {
                 Life::Superseded { by } => vec![format!("muster show {}", shell(&by.0))],
                 Life::Waiting | Life::Started { .. } | Life::Cancelled { .. } => Vec::new(),
@@ -202,7 +227,7 @@ fn after(candidate: &Candidate, outcome: &Outcome) -> NextAction {
         },
         Outcome::Cancelled => NextAction {
             what: "Nothing. Ask for a new candidate when one is wanted.".to_owned(),
-            who,
+            who: NOBODY.to_owned(),
             commands: vec![format!("muster trigger {} --reason '...'", shell(&candidate.recipe.name))],
         },
     }

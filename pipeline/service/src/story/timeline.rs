@@ -42,7 +42,7 @@ pub struct Moment {
 
 impl Moment {
     fn event(at: Timestamp, text: String, note: String) -> Self {
-        Moment { at: Some(at), took_s: None, mark: Mark::Passed, text, note, step: None }
+        Moment { at: Some(at), took_s: None, mark: Mark::Done, text, note, step: None }
     }
 }
 
@@ -51,13 +51,19 @@ pub fn chapters(facts: &Facts<'_>) -> Vec<Chapter> {
     let candidate = facts.candidate;
     let over = candidate.stage_before_announcing().is_finished();
     let chapter = |name, moments: Vec<Moment>| Chapter { name, mark: whole(&moments, over), moments };
+    // More of these is recorded as the candidate goes on, so they are not done when all of it so far is.
+    let open_ended = |name, moments| {
+        let chapter = chapter(name, moments);
+        let mark = if chapter.mark == Mark::Done && !over { Mark::Running } else { chapter.mark };
+        Chapter { mark, ..chapter }
+    };
     vec![
         chapter("change", changes(candidate)),
         chapter("build", builds(facts)),
         chapter("smoketest", smoketests(facts)),
         chapter("gate", gate(candidate)),
-        chapter("publish", publications(facts)),
-        chapter("announce", announcements(facts)),
+        open_ended("publish", publications(facts)),
+        open_ended("announce", announcements(facts)),
     ]
 }
 
@@ -85,6 +91,7 @@ fn whole(moments: &[Moment], over: bool) -> Mark {
         Mark::Waived,
         Mark::ExpectedFailure,
         Mark::Passed,
+        Mark::Done,
     ];
     let worst = order.into_iter().find(|mark| marks.contains(mark));
     worst.unwrap_or(if over { Mark::Skipped } else { Mark::NotYet })

@@ -38,7 +38,7 @@ pub async fn html(
     Path(path): Path<(String, String, String, String)>,
 ) -> Result<Html<String>, Problem> {
     let report = report(&pages, &path).await?;
-    let screenshot = report.files.iter().find(|name| name.ends_with(".png")).cloned();
+    let screenshot = report.files.iter().find(|name| files::is_picture(name)).cloned();
     let console = report.boot.folder.as_deref().map(files::console).unwrap_or_default();
     page::render(&Page { report, screenshot, console })
 }

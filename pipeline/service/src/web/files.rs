@@ -110,6 +110,11 @@ pub(super) fn names(folder: &str) -> Vec<String> {
     names
 }
 
+/// Whether a file is a picture of the screen.
+pub(super) fn is_picture(name: &str) -> bool {
+    kind(name) == Some("image/png")
+}
+
 fn is_plain(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     // What the job keeps for itself is nobody's report.
@@ -130,6 +135,34 @@ pub(super) fn console(folder: &str) -> String {
         Ok(bytes)
     };
     let text = read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    // Terminals understand more than pages do.
-    text.chars().filter(|c| !c.is_control() || *c == '\n' || *c == '\t').collect()
+    without_controls(&text)
+}
+
+/// Text without what only terminals understand: control characters, and the sequences that an escape begins.
+fn without_controls(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            if chars.next_if_eq(&'[').is_some() {
+                // The sequence ends with its first letter, or whatever else is no parameter.
+                while chars.next().is_some_and(|c| matches!(c, ' '..='?')) {}
+            } else {
+                chars.next();
+            }
+        } else if !c.is_control() || c == '\n' || c == '\t' {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_is_shown_without_its_colours() {
+        assert_eq!(without_controls("\u{1b}[1;31mred\u{1b}[0m\r\nok\u{1b}c\u{1b}["), "red\nok");
+    }
 }

@@ -1,5 +1,7 @@
 //! What every page shares: rendering, times, addresses.
 
+use std::fmt::Write;
+
 use askama::Template;
 use axum::response::Html;
 use jiff::Timestamp;
@@ -40,7 +42,8 @@ pub fn path(id: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"/-._~+".contains(&byte) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(path, "%{byte:02X}");
         }
     }
     path

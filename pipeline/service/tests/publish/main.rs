@@ -3,4 +3,8 @@
 
 mod ground;
 mod mirror;
+mod ostree;
+mod registry;
+mod signing;
 mod streams;
+mod tokens;

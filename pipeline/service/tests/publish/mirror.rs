@@ -122,12 +122,12 @@ async fn what_stands_before_a_signed_text_is_not_believed() {
     let key = Key::new().await;
     let ground = Ground::new(&(key.settings() + MIRROR)).await;
     let signer = muster::adapters::signer::Signer::new(ground.settings.signing.clone());
-    let signed = signer.clearsign(b"truth\n").await.unwrap().unwrap();
+    let message = signer.clearsign(b"truth\n").await.unwrap().unwrap();
     let public = signer.public_key().await.unwrap().unwrap();
-    let message = [b"a lie\n\n", signed.as_slice(), b"\nmore lies\n"].concat();
-    let text = public.signed_text(&message).await;
+    let framed = [b"a lie\n\n", message.as_slice(), b"\nmore lies\n"].concat();
+    let text = public.signed_text(&framed).await;
     assert!(text.as_ref().is_err() || text.as_ref().unwrap() == b"truth\n", "{text:?}");
-    assert_eq!(public.signed_text(&signed).await.unwrap(), b"truth\n");
+    assert_eq!(public.signed_text(&message).await.unwrap(), b"truth\n");
 }
 
 #[tokio::test]
@@ -227,6 +227,37 @@ async fn a_withdrawn_upload_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn two_processes_that_upload_the_same_do_not_harm_each_other() {
+    let ground = Ground::new(MIRROR).await;
+    let upload = release(ground.folder.path(), "Murmur", "43.20261121.0", &vec![7; 3 << 20]);
+    let (one, other) = tokio::join!(ground.upload(&upload), ground.upload(&upload));
+    for outcome in [one, other] {
+        assert!(matches!(outcome, Ok(_) | Err(Fault::Retry(_))), "{outcome:?}");
+    }
+    let all = fs::read_dir(ground.path("mirror/.staging")).unwrap().count();
+    assert_eq!(all, 1, "one upload, two staging folders");
+    ground.publish(&upload).await;
+}
+
+#[tokio::test]
+async fn private_uploads_of_candidates_that_are_over_are_swept_away() {
+    use std::time::SystemTime;
+    let ground = Ground::new(MIRROR).await;
+    for version in ["43.20261121.1", "43.20261121.10"] {
+        ground.upload(&release(ground.folder.path(), "Murmur", version, b"x")).await.unwrap();
+    }
+    let open = ["Murmur/43.20261121.10".to_owned()];
+    let sweep = async |born| ground.destinations.sweep(&open, born).await.unwrap();
+    assert_eq!(sweep(SystemTime::UNIX_EPOCH).await.len(), 0, "a young upload was swept away");
+    let removed =
+        sweep(fs::metadata(ground.path("mirror")).unwrap().modified().unwrap() + Duration::from_hours(1))
+            .await;
+    assert_eq!(removed.len(), 1);
+    assert!(removed[0].contains("/.staging/Murmur.43.20261121.1.mirror.qcow2."), "{removed:?}");
+    assert_eq!(staged_files(ground.folder.path()).len(), 2, "an open candidate lost its upload");
+}
+
+#[tokio::test]
 async fn what_is_missing_is_said_in_plain_words() {
     let ground = Ground::new(&format!(
         "[signing]\nkind = \"gpg\"\nkey = \"nobody@example.invalid\"\nhomedir = \"/nonexistent\"\n{MIRROR}root = \
@@ -268,8 +299,7 @@ fn child(folder: &Path) -> Program {
 #[tokio::test]
 async fn a_process_killed_at_any_moment_leaves_no_half_file_and_the_next_one_finishes() {
     let folder = tempfile::tempdir().unwrap();
-    let content: Vec<u8> =
-        (0..1_500_000_u32).flat_map(|number| (number as u8 ^ 0x5a).to_le_bytes()).collect();
+    let content: Vec<u8> = (0..1_500_000_u32).flat_map(|number| (number ^ 0x5a5a).to_le_bytes()).collect();
     fs::write(folder.path().join("content"), &content).unwrap();
     let public =
         folder.path().join("mirror/linux/releases/43/Cloud/x86_64/images/Murmur-43-20261121.0.x86_64.qcow2");

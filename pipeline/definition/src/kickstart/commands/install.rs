@@ -191,6 +191,13 @@ const UPDATES_OLD: Command = Command {
     sort: "Updates",
     releases: Releases("F7-F33"),
     rows: &[row(&["address"], "address", Takes::OptionalWord)],
+    settle: |updates, _| {
+        // Without an address they come from a floppy disk, whatever an earlier line says.
+        if !updates.given.has("address") {
+            updates.values.unset("address");
+        }
+        Ok(())
+    },
     ..BASE
 };
 

@@ -138,8 +138,9 @@ const SSHPW: Command = Command {
         row(&["password"], "password", Takes::Words),
     ],
     settle: |sshpw, _| {
-        let password = sshpw.values.list("password").join(" ");
-        if password.is_empty() {
+        let words = sshpw.values.list("password");
+        let password = words.join(" ");
+        if words.is_empty() {
             return Err(Fault::new("the password is missing", "write it after the options"));
         }
         sshpw.values.set("password", Value::List(vec![password]));

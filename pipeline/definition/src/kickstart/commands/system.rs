@@ -111,14 +111,14 @@ fn write_firewall(values: &Values) -> String {
         let numbered: Vec<&str> =
             ports.iter().map(String::as_str).filter(|port| named(port).is_none()).collect();
         if !numbered.is_empty() {
-            line.push_str(&format!(" --port={}", numbered.join(",")));
+            line.extend([" --port=", &numbered.join(",")]);
         }
         for (option, key) in
             [("trust", "trusts"), ("service", "services"), ("remove-service", "remove-services")]
         {
             let items = values.list(key);
             if !items.is_empty() {
-                line.push_str(&format!(" --{option}={}", items.join(",")));
+                line.extend([" --", option, "=", &items.join(",")]);
             }
         }
     }
@@ -191,19 +191,19 @@ fn write_keyboard(values: &Values) -> String {
     let mut text = "# Keyboard layouts\n".to_owned();
     let (old, console, layouts) = (values.text("keyboard"), values.text("vckeymap"), values.list("xlayouts"));
     if console.is_none() && layouts.is_empty() {
-        text.push_str(&format!("keyboard '{}'\n", old.unwrap_or_default()));
+        text.extend(["keyboard '", old.unwrap_or_default(), "'\n"]);
         return text;
     }
     if let Some(old) = old {
-        text.push_str(&format!("# old format: keyboard {old}\n# new format:\n"));
+        text.extend(["# old format: keyboard ", old, "\n# new format:\n"]);
     }
     text.push_str("keyboard");
     if let Some(console) = console {
-        text.push_str(&format!(" --vckeymap={}", bare(console)));
+        text.extend([" --vckeymap=", &bare(console)]);
     }
     for (option, items) in [("xlayouts", layouts), ("switch", values.list("switch"))] {
         if !items.is_empty() {
-            text.push_str(&format!(" --{option}={}", apostrophes(items)));
+            text.extend([" --", option, "=", &apostrophes(items)]);
         }
     }
     text.push('\n');

@@ -13,6 +13,7 @@ use super::fault::{BuildError, Result};
 use super::place::{exists, inside, read, write};
 use super::settle::children;
 use super::workshop::Workshop;
+use crate::program::Program;
 
 /// Something that GRUB can start; paths as GRUB sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,19 +89,23 @@ async fn place_kernel(workshop: &Workshop, kernel: &str) -> Result<bool> {
     }
     let initramfs = format!("/boot/initramfs-{kernel}.img");
     if !exists(root, &initramfs) {
-        make_initramfs(workshop, kernel, &initramfs).await?;
+        make_initramfs(workshop, kernel, &initramfs, &[]).await?;
     }
     Ok(true)
 }
 
-/// Runs the image's own dracut.
-pub async fn make_initramfs(workshop: &Workshop, kernel: &str, to: &str) -> Result<()> {
+/// Runs the image's own dracut, with further arguments of its own.
+pub async fn make_initramfs(workshop: &Workshop, kernel: &str, to: &str, more: &[String]) -> Result<()> {
     workshop.say(&format!("making the initial file system of {kernel}"));
-    let program = chamber(workshop.program("unshare"), &workshop.root, Reach::Nothing)
-        .args(["env", "-C", "/", "HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "chroot"])
-        .arg(&workshop.root)
-        .args(["dracut", "--force", "--no-hostonly", "--reproducible", to, kernel]);
-    program.run().await?;
+    let dracut = |unshare: Program| {
+        chamber(unshare, &workshop.root, Reach::Nothing)
+            .args(["env", "-C", "/", "HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "chroot"])
+            .arg(&workshop.root)
+            .args(["dracut", "--force", "--no-hostonly", "--reproducible"])
+            .args(more)
+            .args([to, kernel])
+    };
+    workshop.run("unshare", dracut).await?;
     Ok(())
 }
 

@@ -170,7 +170,7 @@ pub async fn finish(workshop: &Workshop, disk: Disk) -> Result<Vec<Artifact>> {
     let convert = async {
         let args =
             ["convert", "-m", "4", "-W", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
-        workshop.program("qemu-img").args(args).arg(&disk.path).arg(&qcow2).run().await?;
+        workshop.run("qemu-img", |program| program.args(args).arg(&disk.path).arg(&qcow2)).await?;
         digest::of_file(qcow2.clone()).await
     };
     let (raw_digest, qcow2_digest) = try_join!(digest::of_file(disk.path.clone()), convert)?;

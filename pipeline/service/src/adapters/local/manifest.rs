@@ -5,14 +5,15 @@ use muster_flow::build::Package;
 
 use super::fault::Result;
 use super::workshop::Workshop;
+use crate::program::Program;
 
 /// One package a line: name, epoch, version, release, architecture.
 const FORMAT: &str = "%{NAME}\\t%{EPOCHNUM}\\t%{VERSION}\\t%{RELEASE}\\t%{ARCH}\\n";
 
 /// The installed packages, sorted by name. The installation has told RPM where the database lies.
 pub async fn installed(workshop: &Workshop) -> Result<Vec<Package>> {
-    let program = workshop.reader("rpm").arg("--root").arg(&workshop.root);
-    let finished = program.args(["-qa", "--qf", FORMAT]).run().await?;
+    let list = |rpm: Program| rpm.arg("--root").arg(&workshop.root).args(["-qa", "--qf", FORMAT]);
+    let finished = workshop.run("rpm", list).await?;
     let mut packages = finished.text().lines().map(decode).collect::<Result<Vec<_>>>()?;
     // Keys that were imported stand among the packages.
     packages.retain(|package| package.name != "gpg-pubkey");

@@ -52,7 +52,7 @@ async fn close_database(workshop: &Workshop, folder: &Path) -> Result<()> {
         return Ok(());
     }
     let fold = "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE;";
-    workshop.program("sqlite3").arg(&file).arg(fold).run().await?;
+    workshop.run("sqlite3", |sqlite3| sqlite3.arg(&file).arg(fold)).await?;
     for left in ["rpmdb.sqlite-shm", "rpmdb.sqlite-wal", ".rpm.lock"] {
         remove(&folder.join(left))?;
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::Settings;
 use super::fault::{BuildError, Result};
 use crate::job::Desk;
-use crate::program::Program;
+use crate::program::{Finished, Program, ProgramError};
 
 /// The room one build has to itself.
 #[derive(Debug)]
@@ -61,13 +61,24 @@ impl Workshop {
         Ok(workshop)
     }
 
-    /// A program in the build's own environment, writing to the build's log.
-    pub fn program(&self, name: &str) -> Program {
-        self.reader(name).log(&self.log)
+    /// Runs a program in the build's own environment and fails unless it ends with 0. What it wrote goes to the log.
+    pub async fn run(&self, name: &str, arguments: impl FnOnce(Program) -> Program) -> Result<Finished> {
+        let finished = arguments(self.program(name)).run_any().await?;
+        let said = [&finished.stdout, &finished.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        for text in said.iter().map(|text| text.trim_end()).filter(|text| !text.is_empty()) {
+            self.note(text);
+        }
+        if finished.code == Some(0) {
+            return Ok(finished);
+        }
+        let code = finished.code.map_or("a signal".to_owned(), |code| code.to_string());
+        let lines: Vec<&str> = said.iter().flat_map(|text| text.lines()).collect();
+        let tail = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+        Err(ProgramError::Failed { program: name.to_owned(), code, tail }.into())
     }
 
-    /// The same for a program whose output is read instead of kept.
-    pub fn reader(&self, name: &str) -> Program {
+    /// A program in the build's own environment.
+    pub fn program(&self, name: &str) -> Program {
         Program::new(name)
             .env("HOME", &self.home)
             .env("LC_ALL", "C.UTF-8")
@@ -145,6 +156,9 @@ impl Workshop {
         BuildError::DiskFull { place: self.desk.folder.display().to_string(), lines: lines.join("\n") }
     }
 }
+
+/// How many of a program's last lines an error shows.
+const LAST_LINES: usize = 20;
 
 /// What the system says when a disk is full.
 pub const NO_SPACE: &str = "No space left on device";

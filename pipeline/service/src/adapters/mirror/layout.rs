@@ -80,12 +80,18 @@ pub fn checksum_of(file: &str) -> String {
 /// The start of the name of an upload's staging folder: a pure function of the purpose, so that a retry finds it.
 pub fn staging_stem(upload: &UploadRequest) -> String {
     let destination = &upload.destination;
-    format!(
-        "{}.{}.{}",
-        upload.candidate.replace(['/', '#'], "."),
-        destination.name,
-        destination.takes.extension()
-    )
+    format!("{}.{}.{}", flat(&upload.candidate), destination.name, destination.takes.extension())
+}
+
+/// Whether a staging folder, or a private ref, of this name belongs to a candidate.
+pub fn is_staged_by(name: &str, candidate: &str) -> bool {
+    let rest = name.strip_prefix(&flat(candidate));
+    rest.is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// A candidate's id as it may stand in a file name.
+fn flat(candidate: &str) -> String {
+    candidate.replace(['/', '#'], ".")
 }
 
 /// Where each artifact goes.

@@ -13,6 +13,7 @@ use super::gpt::{MIB, SECTOR};
 use super::layout::{Layout, Role};
 use crate::adapters::local::fault::Result;
 use crate::adapters::local::workshop::Workshop;
+use crate::program::Program;
 
 /// Where the boot sector keeps the place of the core.
 const CORE_AT: usize = 0x5c;
@@ -64,9 +65,11 @@ pub async fn core(workshop: &Workshop, target: Target, identity: Uuid, folder: &
          configfile ($root){folder}/grub2/grub.cfg\n"
     );
     std::fs::write(&config, text).map_err(|error| workshop.io(error, "cannot write GRUB's configuration"))?;
-    let program = workshop.program("grub-mkimage").args(["-O", format, "-o"]).arg(&core);
-    let program = program.arg("-p").arg(format!("{folder}/grub2")).arg("-c").arg(&config);
-    program.args(MODULES).args(more).run().await?;
+    let make = |program: Program| {
+        let program = program.args(["-O", format, "-o"]).arg(&core).arg("-p").arg(format!("{folder}/grub2"));
+        program.arg("-c").arg(&config).args(MODULES).args(more)
+    };
+    workshop.run("grub-mkimage", make).await?;
     Ok(core)
 }
 

@@ -70,6 +70,11 @@ pub enum Role {
 }
 
 impl Role {
+    /// The root file system.
+    pub fn root() -> Self {
+        files("/")
+    }
+
     /// Its name in the partition table.
     pub fn name(&self) -> String {
         match self {
