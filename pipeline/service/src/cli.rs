@@ -6,9 +6,11 @@
 pub mod call;
 pub mod output;
 mod find;
+mod serve;
 mod status;
 mod watch;
 mod show;
+mod explain;
 mod trigger;
 mod release;
 mod retry;
@@ -17,6 +19,7 @@ mod hold;
 mod cancel;
 mod parked;
 mod completions;
+mod log;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,12 +58,16 @@ its newest candidate. `muster COMMAND --help` shows examples.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the service.
+    Serve(serve::Args),
     /// What is on its way, what is stuck, what is published.
     Status(status::Args),
     /// Follow live what happens.
     Watch(watch::Args),
     /// One candidate: where it stands, why, what next and who must act.
     Show(show::Args),
+    /// What a message of the bus would do, and why, without doing it.
+    Explain(explain::Args),
     /// Ask for a scratch candidate of a recipe.
     Trigger(trigger::Args),
     /// Ask for a release of a stream or a recipe.
@@ -100,9 +107,11 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {
+        Command::Serve(_) => serve::run(call).await,
         Command::Status(args) => status::run(&call, &args).await,
         Command::Watch(args) => watch::run(&call, &args).await,
         Command::Show(args) => show::run(&call, &args).await,
+        Command::Explain(args) => explain::run(&call, &args).await,
         Command::Trigger(args) => trigger::run(&call, args).await,
         Command::Release(args) => release::run(&call, args).await,
         Command::Retry(args) => retry::run(&call, &args).await,

@@ -95,6 +95,8 @@ pub struct Engine {
     pub tick_ms: u64,
     /// Milliseconds between two looks at work that goes on outside.
     pub look_ms: i64,
+    /// Seconds between two sweeps for what the bus did not say.
+    pub sweep_s: u64,
     /// Seconds without a change before a scratch candidate starts.
     pub quiet_s: i64,
     /// Seconds after which a scratch candidate starts although changes still come.
@@ -116,6 +118,7 @@ impl Default for Engine {
         Engine {
             tick_ms: 500,
             look_ms: 250,
+            sweep_s: 300,
             quiet_s: 60,
             at_most_s: 900,
             parallel_builds: 1,

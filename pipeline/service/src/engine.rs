@@ -68,6 +68,11 @@ impl Engine {
         Engine { store, ports, clock, pace, wake: Wake::default() }
     }
 
+    /// The time between two sweeps.
+    pub fn sweeping(&self) -> Duration {
+        Duration::from_secs(self.pace.sweep_s)
+    }
+
     /// What wakes the planner.
     pub fn wake(&self) -> Wake {
         self.wake.clone()

@@ -16,11 +16,13 @@ pub mod calendar;
 pub mod planner;
 pub mod engine;
 pub mod reaper;
+pub mod sources;
 pub mod smoketests;
 pub mod report;
 pub mod adapters;
 pub mod story;
 pub mod web;
+pub mod serve;
 pub mod cli;
 
 /// A value as the JSON that rows and handles carry.

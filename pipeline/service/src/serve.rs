@@ -17,13 +17,13 @@ use crate::adapters::destination::Destinations;
 use crate::adapters::fedora_messaging::{consumer, publisher::Publisher};
 use crate::adapters::local::LocalBuilder;
 use crate::adapters::qemu::QemuCloudlet;
-use crate::adapters::sources::Sources;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::engine::{Engine, Wake};
 use crate::job::Jobs;
-use crate::planner::Planner;
+use crate::planner::{self, Planner};
 use crate::port::{Fault, Observation, Port, Ports};
+use crate::sources::Sources;
 use crate::store::Store;
 use crate::{reaper, web};
 
@@ -39,8 +39,8 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
     let destinations = Destinations::new(&settings, clock.clone())?;
     let pages = web::router(store.clone(), &settings, clock.clone()).merge(destinations.served());
     let ports = Arc::new(ports(&settings, config.as_deref(), destinations, &clock)?);
-    let upstream = Arc::new(Sources::new(&settings, clock.clone())?);
-    let mut planner = Planner::new(store.clone(), upstream, clock.clone(), &settings)?;
+    let sources = Arc::new(Sources::new(&settings, clock.clone())?);
+    let mut planner = Planner::new(store.clone(), sources.clone(), clock.clone(), &settings)?;
     let engine = Engine::new(store.clone(), ports, clock.clone(), settings.engine.clone());
     let listener = TcpListener::bind(&settings.service.listen)
         .await
@@ -52,6 +52,7 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         result = serve_pages(listener, pages) => result.map(|()| "the pages"),
         result = consume(&settings, &store, &clock, engine.wake(), stop.clone()) => result.map(|()| "the consumer"),
         () = reap(&store, &settings, &clock) => Ok("the reaper"),
+        () = sweep(&store, &sources, &engine) => Ok("the sweeper"),
         result = told_to_stop() => result.map(|()| "a signal"),
     };
     stop.cancel();
@@ -62,7 +63,12 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
     ended.map(drop)
 }
 
-fn ports(settings: &Settings, config: Option<&Path>, destinations: Destinations, clock: &Clock) -> Result<Ports> {
+fn ports(
+    settings: &Settings,
+    config: Option<&Path>,
+    destinations: Destinations,
+    clock: &Clock,
+) -> Result<Ports> {
     let destinations = Arc::new(destinations);
     let announce: Box<dyn Port<Announce>> = match &settings.bus {
         Some(bus) => Box::new(Publisher::new(bus.clone(), clock.clone())),
@@ -123,7 +129,10 @@ fn tell(event: consumer::Event) {
             tracing::warn!(wait_ms = wait.as_millis(), "the bus is away: {reason}");
         }
         consumer::Event::NotKept(reason, wait) => {
-            tracing::error!(wait_ms = wait.as_millis(), "cannot keep messages; they stay on the bus: {reason}");
+            tracing::error!(
+                wait_ms = wait.as_millis(),
+                "cannot keep messages; they stay on the bus: {reason}"
+            );
         }
     }
 }
@@ -136,6 +145,32 @@ async fn reap(store: &Store, settings: &Settings, clock: &Clock) {
         }
         tokio::time::sleep(REAPING).await;
     }
+}
+
+/// Looks at every source, now and then, for what the bus did not say.
+async fn sweep(store: &Store, sources: &Sources, engine: &Engine) {
+    loop {
+        match sweep_once(store, sources).await {
+            Ok(0) => {}
+            Ok(found) => {
+                tracing::warn!(changes = found, "a sweep found changes that no message had brought");
+                engine.wake().plan();
+            }
+            Err(error) => tracing::error!("cannot sweep: {error:#}"),
+        }
+        tokio::time::sleep(engine.sweeping()).await;
+    }
+}
+
+async fn sweep_once(store: &Store, sources: &Sources) -> Result<usize> {
+    let knowledge = planner::knowledge(store, sources).await?;
+    let swept = sources.intake.sweep(&knowledge).await?;
+    let mut found = 0;
+    for change in &swept.changes {
+        found += usize::from(store.ask(change).await?);
+    }
+    sources.intake.settle(swept).await?;
+    Ok(found)
 }
 
 async fn told_to_stop() -> Result<()> {

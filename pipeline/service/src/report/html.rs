@@ -143,7 +143,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         };
         facts.push((
             "Machine",
-            format!("{machine} with {firmware}, {} MiB of memory, disk {disk}, metadata {metadata}", cell.memory_mib),
+            format!(
+                "{machine} with {firmware}, {} MiB of memory, disk {disk}, metadata {metadata}",
+                cell.memory_mib
+            ),
         ));
     }
     facts.push(("Began", format!("{:.0}", report.started)));
@@ -154,7 +157,9 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
 fn how_long(report: &Report) -> String {
     let all = took(report.took_ms);
     match report.boot_ms {
-        Some(boot) if report.artifact.form == Form::Oci => format!("{all}, {} of it for unpacking", took(boot)),
+        Some(boot) if report.artifact.form == Form::Oci => {
+            format!("{all}, {} of it for unpacking", took(boot))
+        }
         Some(boot) => format!("{all}, {} of it from power-on to the first login", took(boot)),
         None => format!("{all}; nobody ever logged in"),
     }

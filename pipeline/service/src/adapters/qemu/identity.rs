@@ -56,7 +56,8 @@ impl Identity {
         std::fs::write(&files[0], self.meta_data())?;
         std::fs::write(&files[1], self.user_data())?;
         // 1440 KiB is the smallest size that every FAT driver knows.
-        let format = Program::new("mformat").args(["-C", "-f", "1440", "-v", "cidata", "-i"]).arg(path).arg("::");
+        let format =
+            Program::new("mformat").args(["-C", "-f", "1440", "-v", "cidata", "-i"]).arg(path).arg("::");
         format.run().await.context("cannot make the NoCloud seed")?;
         let copy = Program::new("mcopy").arg("-i").arg(path).args(&files).arg("::");
         copy.run().await.context("cannot fill the NoCloud seed")?;
@@ -95,7 +96,8 @@ mod tests {
             let program = Program::new("mtype").arg("-i").arg(&seed).arg(format!("::{name}"));
             program.run().await.unwrap().text()
         };
-        let label = Program::new("mlabel").args(["-s", "-i"]).arg(&seed).arg("::").run().await.unwrap().text();
+        let label =
+            Program::new("mlabel").args(["-s", "-i"]).arg(&seed).arg("::").run().await.unwrap().text();
         assert!(label.to_lowercase().contains("cidata"), "{label}");
         assert_eq!(
             read("meta-data").await,

@@ -115,7 +115,9 @@ impl Machine {
         let status = self.monitor.ask("query-status", json!({})).await?;
         match status["status"].as_str() {
             Some("running" | "guest-panicked" | "shutdown") => Ok(()),
-            Some("io-error") => bail!("the guest stands still, because this computer's disk is full or broken"),
+            Some("io-error") => {
+                bail!("the guest stands still, because this computer's disk is full or broken")
+            }
             other => bail!("the guest stands still: QEMU says {}", other.unwrap_or("nothing")),
         }
     }
@@ -171,7 +173,11 @@ fn arguments(plan: &Plan<'_>, settings: &Settings) -> Result<Vec<String>> {
         add("-drive", "if=none,id=seed,format=raw,readonly=on,file=seed.img".to_owned());
         add("-device", "virtio-blk-pci,drive=seed".to_owned());
     } else {
-        add("-smbios", "type=1,manufacturer=Amazon EC2,product=t3.micro,uuid=ec200000-6d75-7374-6572-000000000001".to_owned());
+        add(
+            "-smbios",
+            "type=1,manufacturer=Amazon EC2,product=t3.micro,uuid=ec200000-6d75-7374-6572-000000000001"
+                .to_owned(),
+        );
     }
     add("-netdev", network(cell, plan.work)?);
     add("-device", "virtio-net-pci,netdev=net,romfile=".to_owned());
@@ -244,14 +250,16 @@ pub async fn write_disk(artifact: &Path, form: Form, cell: &Cell, work: &Path) -
         let words = String::from_utf8_lossy(&look.stderr).trim().to_owned();
         return Ok(Err(format!("it is no {format} image: {words}")));
     }
-    let info: serde_json::Value = serde_json::from_slice(&look.stdout).context("cannot read qemu-img's words")?;
+    let info: serde_json::Value =
+        serde_json::from_slice(&look.stdout).context("cannot read qemu-img's words")?;
     // An image may name another file to read from, which is nobody's business on this computer.
     if info.get("backing-filename").is_some() || !info["format-specific"]["data"]["data-file"].is_null() {
         return Ok(Err("it refers to another file".to_owned()));
     }
     let size = info["virtual-size"].as_u64().context("qemu-img gave no size")?;
     let wanted = (u64::from(cell.disk_mib) * 1024 * 1024).max(size);
-    let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]).arg(artifact);
+    let create =
+        Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]).arg(artifact);
     let create = create.arg("disk.qcow2").arg(wanted.to_string()).folder(work);
     create.run().await.context("cannot make the guest's disk")?;
     Ok(Ok(()))
@@ -259,7 +267,8 @@ pub async fn write_disk(artifact: &Path, form: Form, cell: &Cell, work: &Path) -
 
 /// Writes what the metadata service serves.
 pub fn write_imds(work: &Path, service: &imds::Service) -> Result<()> {
-    fs::write(work.join(imds::FILE), serde_json::to_vec(service)?).context("cannot write the guest's metadata")
+    fs::write(work.join(imds::FILE), serde_json::to_vec(service)?)
+        .context("cannot write the guest's metadata")
 }
 
 #[cfg(test)]

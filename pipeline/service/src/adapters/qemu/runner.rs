@@ -102,7 +102,11 @@ impl Session<'_> {
 
     async fn open_guest(&mut self) -> Result<Opened> {
         let (desk, request, work) = (self.desk, self.request, self.desk.work());
-        ensure!(request.artifact.arch == "x86_64", "this cloudlet boots x86_64, not {}", request.artifact.arch);
+        ensure!(
+            request.artifact.arch == "x86_64",
+            "this cloudlet boots x86_64, not {}",
+            request.artifact.arch
+        );
         self.desk.say("looking at the artifact");
         check_digest(request).await?;
         let identity = Identity::new(self.job, &ssh::make_key(&work).await?);
@@ -201,8 +205,12 @@ impl Session<'_> {
         let last = last_words(&log);
         let colour = match ran {
             Ran::Ended(0) => Colour::Green,
-            Ran::Ended(NOT_APPLICABLE) => Colour::NotRun(last.unwrap_or_else(|| "it does not apply".to_owned())),
-            Ran::Ended(code) => Colour::Red(last.unwrap_or_else(|| format!("it ended with {code} and no word"))),
+            Ran::Ended(NOT_APPLICABLE) => {
+                Colour::NotRun(last.unwrap_or_else(|| "it does not apply".to_owned()))
+            }
+            Ran::Ended(code) => {
+                Colour::Red(last.unwrap_or_else(|| format!("it ended with {code} and no word")))
+            }
             Ran::TimedOut => Colour::Red(format!("it was not over after {} s", test.time_limit_s)),
             Ran::Flooded => Colour::Red("it wrote more than 16 MiB".to_owned()),
             Ran::Lost => Colour::Red("the guest went away in the middle of it".to_owned()),
