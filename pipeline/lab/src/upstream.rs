@@ -69,6 +69,7 @@ pub fn test(name: &str) -> Test {
         before: Before::Nothing,
         script: "true".to_owned(),
         expected_failure: None,
+        applies: muster_flow::smoketest::Applies::default(),
     }
 }
 
