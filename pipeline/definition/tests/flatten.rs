@@ -108,6 +108,13 @@ fn flattening_something_flat_changes_nothing() {
 }
 
 #[test]
+fn a_group_that_is_added_after_its_exclusion_keeps_both() {
+    let once = flat("%packages\n-@g\n@g\n%end\n", "F43");
+    assert!(once.ends_with("\n%packages\n-@g\n@g\n\n%end\n"), "{once}");
+    assert_eq!(flat(&once, "F43"), once);
+}
+
+#[test]
 fn values_that_need_quotes_get_them() {
     let text = "rootpw 'p w'\nuser --name=a --gecos='A \"B\" \\' --shell='/bin/a b'\n";
     let once = flat(text, "F43");
