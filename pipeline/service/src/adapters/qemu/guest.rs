@@ -73,6 +73,7 @@ impl Guest {
             }
             if shown.elapsed() > Duration::from_secs(1) {
                 shown = Instant::now();
+                self.machine.expect_healthy().await?;
                 desk.say(&format!("booting for {} s: {}", begun.elapsed().as_secs(), self.console.last_line()));
             }
             tokio::time::sleep(PAUSE).await;
