@@ -35,13 +35,18 @@ fn read_one(path: &Path) -> Result<Test> {
         place(),
         test.name
     );
-    let is_plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    let is_plain =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     ensure!(
         !name.is_empty() && name.chars().all(is_plain),
         "{}: a test's name has small letters, digits and dashes only",
         place()
     );
-    ensure!(!test.summary.trim().is_empty(), "{}: summary says what a green test shows; it is empty", place());
+    ensure!(
+        !test.summary.trim().is_empty(),
+        "{}: summary says what a green test shows; it is empty",
+        place()
+    );
     ensure!(!test.forms.is_empty(), "{}: forms is empty, so the test would never run", place());
     ensure!(!test.script.trim().is_empty(), "{}: script is empty, so the test could not fail", place());
     ensure!(

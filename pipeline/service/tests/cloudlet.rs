@@ -204,7 +204,8 @@ async fn an_emulator_that_is_missing_or_fails_is_not_the_images_fault() {
 
 /// The processes that carry the job's folder as theirs.
 fn machines(folder: &Path) -> Vec<i32> {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let is_ours = |pid: &i32| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let place = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
@@ -292,8 +293,12 @@ fn shipped(build: &BuildOutput, form: Form) -> SmoketestRequest {
     request.packages =
         build.packages.iter().map(|package| format!("{}.{}", package.nvr(), package.arch)).collect();
     request.packages.sort();
-    request.budgets =
-        Budgets { download_mib: Some(60), packages: Some(60), documentation_files: Some(20), locales: Some(2) };
+    request.budgets = Budgets {
+        download_mib: Some(60),
+        packages: Some(60),
+        documentation_files: Some(20),
+        locales: Some(2),
+    };
     request
 }
 
@@ -364,7 +369,8 @@ async fn the_small_distribution_passes_the_shipped_smoketests_in_two_cells() {
     request.tests.retain(|test| ["boots", "ssh-key", "hostname", "user-data"].contains(&test.name.as_str()));
     request.tests.push(Test { script: "echo no luck >&2; exit 3".to_owned(), ..trivial("red") });
     request.tests.push(Test { script: "echo nothing to see; exit 77".to_owned(), ..trivial("not-here") });
-    let reach = "for host in 169.254.0.2 10.0.2.2 192.0.2.1; do nc -w 2 $host 22 </dev/null && exit 1; done; exit 0";
+    let reach =
+        "for host in 169.254.0.2 10.0.2.2 192.0.2.1; do nc -w 2 $host 22 </dev/null && exit 1; done; exit 0";
     request.tests.push(Test { script: reach.to_owned(), ..trivial("alone") });
     request.tests.push(Test { script: "sleep 100".to_owned(), time_limit_s: 2, ..trivial("slow") });
     let uefi = ground.output(&request).await;
@@ -381,7 +387,8 @@ async fn the_small_distribution_passes_the_shipped_smoketests_in_two_cells() {
 async fn a_container_image_is_tested_in_a_sandbox_of_its_own() {
     let Some(distribution) = distribution() else { return };
     let ground = Ground::new("");
-    let output = build(&distribution, &ground.folder.path().join("build"), Product::Container, CONTAINER).await;
+    let output =
+        build(&distribution, &ground.folder.path().join("build"), Product::Container, CONTAINER).await;
     let mut request = shipped(&output, Form::Oci);
     let alone = "[ \"$(ls /sys/class/net 2>/dev/null | grep -vx lo)\" = '' ] && ! grep -q : /proc/net/route";
     request.tests.push(Test { script: alone.to_owned(), ..trivial("alone") });

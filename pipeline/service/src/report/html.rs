@@ -11,7 +11,7 @@ use muster_flow::recipe::{Firmware, Form, Machine, Metadata};
 use muster_flow::smoketest::Weight;
 
 use super::text::{Excerpt, excerpt, last_part};
-use super::{CONSOLE, JSON, JUNIT, Knowledge, Report, SCREENSHOT, TestReport, screenshot_of};
+use super::{CONSOLE, JSON, JUNIT, Knowledge, Report, SCREENSHOT, TestReport, plain, screenshot_of};
 
 /// How much of the console's end is on the page; all of it is beside it.
 const CONSOLE_END: u64 = 24 * 1024;
@@ -34,6 +34,7 @@ struct Row<'a> {
     test: &'a TestReport,
     standing: Standing,
     took: String,
+    log: String,
     note: String,
     console: Excerpt,
     screenshot: Option<String>,
@@ -102,6 +103,7 @@ fn row<'a>(report: &'a Report, test: &'a TestReport, folder: &Path) -> Row<'a> {
         test,
         standing,
         took: took(test.result.duration_ms),
+        log: plain(&test.result.log),
         note,
         console: if shows_console {
             excerpt(&folder.join(CONSOLE), test.console_from, test.console_to)
@@ -143,7 +145,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         };
         facts.push((
             "Machine",
-            format!("{machine} with {firmware}, {} MiB of memory, disk {disk}, metadata {metadata}", cell.memory_mib),
+            format!(
+                "{machine} with {firmware}, {} MiB of memory, disk {disk}, metadata {metadata}",
+                cell.memory_mib
+            ),
         ));
     }
     facts.push(("Began", format!("{:.0}", report.started)));
@@ -154,7 +159,9 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
 fn how_long(report: &Report) -> String {
     let all = took(report.took_ms);
     match report.boot_ms {
-        Some(boot) if report.artifact.form == Form::Oci => format!("{all}, {} of it for unpacking", took(boot)),
+        Some(boot) if report.artifact.form == Form::Oci => {
+            format!("{all}, {} of it for unpacking", took(boot))
+        }
         Some(boot) => format!("{all}, {} of it from power-on to the first login", took(boot)),
         None => format!("{all}; nobody ever logged in"),
     }

@@ -80,13 +80,87 @@ fn junit_keeps_failed_skipped_and_unknown_apart() {
         test("survives-reboot", Colour::NotRun("the guest was gone".to_owned())),
     ]);
     report.knowledge = Knowledge::Unknown("this computer's disk is full".to_owned());
-    insta::assert_snapshot!(junit(&report), @"");
+    insta::assert_snapshot!(junit(&report), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites>
+      <testsuite name="cloud-base/43.20261121.0.x86_64.bios-pc" hostname="qemu (tcg)" timestamp="2026-11-21T12:00:00Z" tests="5" failures="1" errors="1" skipped="2" time="21.400">
+        <testcase classname="cloud-base/43.20261121.0.x86_64.bios-pc" name="boots" time="1.250">
+        </testcase>
+        <testcase classname="cloud-base/43.20261121.0.x86_64.bios-pc" name="hostname" time="1.250">
+          <failure message="the name is '&lt;none&gt;'"/>
+          <system-out>the name is '&lt;none&gt;'&#10;</system-out>
+        </testcase>
+        <testcase classname="cloud-base/43.20261121.0.x86_64.bios-pc" name="fast" time="1.250">
+          <skipped message="expected failure, https://tickets.invalid/7: it is slow"/>
+        </testcase>
+        <testcase classname="cloud-base/43.20261121.0.x86_64.bios-pc" name="survives-reboot" time="1.250">
+          <skipped message="it did not run: the guest was gone"/>
+        </testcase>
+        <testcase classname="cloud-base/43.20261121.0.x86_64.bios-pc" name="could not find out" time="0">
+          <error message="this computer's disk is full"/>
+        </testcase>
+      </testsuite>
+    </testsuites>
+    "#);
 }
 
 #[test]
 fn the_json_holds_every_fact() {
     let report = report(vec![red("hostname", "the name is wrong")]);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+    {
+      "candidate": "cloud-base/43.20261121.0",
+      "job": "cloud-base.43.20261121.0.smoketest.x86_64.bios-pc",
+      "artifact": {
+        "form": "qcow2",
+        "arch": "x86_64",
+        "name": "Murmur-Cloud-Base-43-20261121.0.x86_64.qcow2",
+        "path": "/srv/a.qcow2",
+        "size": 40982528,
+        "digest": "49e3"
+      },
+      "cell": {
+        "name": "bios-pc",
+        "artifact": "qcow2",
+        "firmware": "bios",
+        "machine": "pc",
+        "metadata": "no_cloud",
+        "memory_mib": 512,
+        "disk_mib": 1024
+      },
+      "packages": [
+        "bash-5.2.15-1.mm43.x86_64"
+      ],
+      "ostree_commit": null,
+      "budgets": {
+        "download_mib": null,
+        "packages": null,
+        "documentation_files": null,
+        "locales": null
+      },
+      "place": "qemu (tcg)",
+      "started": "2026-11-21T12:00:00Z",
+      "took_ms": 21400,
+      "boot_ms": 9100,
+      "knowledge": "known",
+      "tests": [
+        {
+          "name": "hostname",
+          "weight": "gating",
+          "colour": {
+            "red": "the name is wrong"
+          },
+          "duration_ms": 1250,
+          "log": "",
+          "expected_failure": null,
+          "summary": "hostname is fine.",
+          "time_limit_s": 60,
+          "console_from": 0,
+          "console_to": 0
+        }
+      ]
+    }
+    "#);
     let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
     assert_eq!(again, report);
 }
@@ -165,6 +239,7 @@ fn what_an_earlier_try_left_is_cleared_and_nothing_else() {
         std::fs::write(folder.path().join(name), "x").unwrap();
     }
     clear(folder.path()).unwrap();
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["request.json"]);
 }

@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn control_sequences_are_not_shown() {
-        assert_eq!(plain("[\x1b[0;32m  OK  \x1b[0m] up\r\n\x1b[2J\x1b[01;01Hlogin: "), "[  OK  ] up\nlogin: ");
+        assert_eq!(
+            plain("[\x1b[0;32m  OK  \x1b[0m] up\r\n\x1b[2J\x1b[01;01Hlogin: "),
+            "[  OK  ] up\nlogin: "
+        );
     }
 
     #[test]

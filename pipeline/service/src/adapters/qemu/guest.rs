@@ -74,7 +74,11 @@ impl Guest {
             if shown.elapsed() > Duration::from_secs(1) {
                 shown = Instant::now();
                 self.machine.expect_healthy().await?;
-                desk.say(&format!("booting for {} s: {}", begun.elapsed().as_secs(), self.console.last_line()));
+                desk.say(&format!(
+                    "booting for {} s: {}",
+                    begun.elapsed().as_secs(),
+                    self.console.last_line()
+                ));
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -131,7 +135,12 @@ impl Guest {
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
         let command = self.login()?.command(&format!("mkdir -p {folder} && cat > {path}"));
-        command.input(bytes).limit(COMMAND_LIMIT).run().await.with_context(|| format!("cannot write {path}"))?;
+        command
+            .input(bytes)
+            .limit(COMMAND_LIMIT)
+            .run()
+            .await
+            .with_context(|| format!("cannot write {path}"))?;
         Ok(())
     }
 

@@ -96,7 +96,8 @@ mod tests {
             let program = Program::new("mtype").arg("-i").arg(&seed).arg(format!("::{name}"));
             program.run().await.unwrap().text()
         };
-        let label = Program::new("mlabel").args(["-s", "-i"]).arg(&seed).arg("::").run().await.unwrap().text();
+        let label =
+            Program::new("mlabel").args(["-s", "-i"]).arg(&seed).arg("::").run().await.unwrap().text();
         assert!(label.to_lowercase().contains("cidata"), "{label}");
         assert_eq!(
             read("meta-data").await,

@@ -258,7 +258,9 @@ mod tests {
         let life = "x-aws-ec2-metadata-token-ttl-seconds: 60";
         let token = ask(&format!("PUT /latest/api/token HTTP/1.1\r\n{life}\r\n\r\n"), 1000).body;
         let with = |token: &str, now| {
-            let request = format!("GET /latest/meta-data/instance-id HTTP/1.1\r\nX-aws-ec2-metadata-token: {token}\r\n\r\n");
+            let request = format!(
+                "GET /latest/meta-data/instance-id HTTP/1.1\r\nX-aws-ec2-metadata-token: {token}\r\n\r\n"
+            );
             ask(&request, now).status
         };
         assert_eq!(with(&token, 1059), "200 OK");

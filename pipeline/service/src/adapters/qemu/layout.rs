@@ -80,7 +80,8 @@ pub fn unpack(layout: &Path, digest: &str, root: &Path) -> Result<Result<Image, 
 fn find_manifest(layout: &Path, index: &Index, digest: &str, depth: u32) -> Result<Option<Descriptor>> {
     ensure!(depth <= DEEPEST, "the layout's indexes lie too deep");
     for descriptor in &index.manifests {
-        let is_index = descriptor.media_type.contains("index") || descriptor.media_type.contains("manifest.list");
+        let is_index =
+            descriptor.media_type.contains("index") || descriptor.media_type.contains("manifest.list");
         let is_it = descriptor.digest.strip_prefix("sha256:") == Some(digest);
         if is_it && !is_index {
             return Ok(Some(descriptor.clone()));
@@ -105,7 +106,8 @@ fn read_json<T: DeserializeOwned>(layout: &Path, descriptor: &Descriptor) -> Res
     let mut blob = Blob::open(layout, &descriptor.digest)?;
     blob.read_to_end(&mut bytes)?;
     blob.check()?;
-    serde_json::from_slice(&bytes).with_context(|| format!("cannot understand the blob {}", descriptor.digest))
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("cannot understand the blob {}", descriptor.digest))
 }
 
 fn unpack_layer(layout: &Path, layer: &Descriptor, root: &Path) -> Result<Result<(), String>> {
@@ -128,7 +130,9 @@ fn unpack_layer(layout: &Path, layer: &Descriptor, root: &Path) -> Result<Result
 fn is_ours(error: &anyhow::Error) -> bool {
     use io::ErrorKind::{OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let ours = [OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| ours.contains(&error.kind())))
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| ours.contains(&error.kind())))
 }
 
 fn unpack_tar(reader: &mut impl Read, root: &Path) -> Result<()> {
@@ -193,7 +197,8 @@ fn remove(root: &Path, path: &Path) -> Result<()> {
 }
 
 fn empty(root: &Path, folder: &Path, fresh: &HashSet<PathBuf>) -> Result<()> {
-    let Some(place) = inside(root, &folder.join("x"))?.and_then(|place| place.parent().map(Path::to_owned)) else {
+    let Some(place) = inside(root, &folder.join("x"))?.and_then(|place| place.parent().map(Path::to_owned))
+    else {
         return Ok(());
     };
     for entry in fs::read_dir(&place)? {
@@ -233,7 +238,8 @@ struct Blob {
 
 impl Blob {
     fn open(layout: &Path, digest: &str) -> Result<Self> {
-        let hex = digest.strip_prefix("sha256:").filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let hex =
+            digest.strip_prefix("sha256:").filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let hex = hex.with_context(|| format!("the digest {digest} is not understood"))?;
         let file = File::open(layout.join("blobs/sha256").join(hex));
         let file = file.with_context(|| format!("cannot read the blob {digest}"))?;
@@ -242,7 +248,11 @@ impl Blob {
 
     fn check(self) -> Result<()> {
         let found = super::identity::hex(&self.hash.finalize());
-        ensure!(found == self.digest, "the blob sha256:{} is not what it was: it is sha256:{found}", self.digest);
+        ensure!(
+            found == self.digest,
+            "the blob sha256:{} is not what it was: it is sha256:{found}",
+            self.digest
+        );
         Ok(())
     }
 }

@@ -121,7 +121,9 @@ impl Machine {
         let status = self.monitor.ask("query-status", json!({})).await?;
         match status["status"].as_str() {
             Some("running" | "guest-panicked" | "shutdown") => Ok(()),
-            Some("io-error") => bail!("the guest stands still, because this computer's disk is full or broken"),
+            Some("io-error") => {
+                bail!("the guest stands still, because this computer's disk is full or broken")
+            }
             other => bail!("the guest stands still: QEMU says {}", other.unwrap_or("nothing")),
         }
     }
@@ -177,15 +179,27 @@ fn arguments(plan: &Plan<'_>, settings: &Settings) -> Result<Vec<String>> {
         add("-drive", "if=none,id=seed,format=raw,readonly=on,file=seed.img".to_owned());
         add("-device", "virtio-blk-pci,drive=seed".to_owned());
     } else {
-        add("-smbios", "type=1,manufacturer=Amazon EC2,product=t3.micro,uuid=ec200000-6d75-7374-6572-000000000001".to_owned());
+        add(
+            "-smbios",
+            "type=1,manufacturer=Amazon EC2,product=t3.micro,uuid=ec200000-6d75-7374-6572-000000000001"
+                .to_owned(),
+        );
     }
     add("-netdev", network(cell, plan.work)?);
     add("-device", "virtio-net-pci,netdev=net,romfile=".to_owned());
     add("-device", "virtio-rng-pci".to_owned());
-    let spawn = if cell.metadata == Metadata::Ec2 { "allow" } else { "deny" };
-    add("-sandbox", format!("on,obsolete=deny,elevateprivileges=deny,spawn={spawn}"));
+    add("-sandbox", sandbox(cell.metadata).to_owned());
     arguments.extend(["-nodefaults".to_owned(), "-no-user-config".to_owned()]);
     Ok(arguments)
+}
+
+/// What QEMU takes from itself. It starts a program for the metadata service only, which begins a session of its own
+/// and gains no rights.
+fn sandbox(metadata: Metadata) -> &'static str {
+    match metadata {
+        Metadata::NoCloud => "on,obsolete=deny,elevateprivileges=deny,spawn=deny",
+        Metadata::Ec2 => "on,obsolete=deny,elevateprivileges=children",
+    }
 }
 
 /// A network of its own: the guest reaches nothing but its metadata, and only we reach it.
@@ -249,7 +263,8 @@ pub async fn check_image(artifact: &Artifact) -> Result<Result<(), String>> {
         let words = String::from_utf8_lossy(&look.stderr).trim().to_owned();
         return Ok(Err(format!("it is no {format} image: {words}")));
     }
-    let info: serde_json::Value = serde_json::from_slice(&look.stdout).context("cannot read qemu-img's words")?;
+    let info: serde_json::Value =
+        serde_json::from_slice(&look.stdout).context("cannot read qemu-img's words")?;
     // An image may name another file to read from, which is nobody's business on this computer.
     let has_data_file = !info["format-specific"]["data"]["data-file"].is_null();
     if has_data_file || info.get("backing-filename").is_some() {
@@ -266,7 +281,8 @@ pub async fn write_disk(artifact: &Artifact, cell: &Cell, work: &Path) -> Result
     };
     create(&["create", "-q", "-f", "qcow2", "-F", format(artifact), "-b", &artifact.path, DISK]).await?;
     let info = create(&["info", "--output=json", DISK]).await?;
-    let info: serde_json::Value = serde_json::from_slice(&info.stdout).context("cannot read qemu-img's words")?;
+    let info: serde_json::Value =
+        serde_json::from_slice(&info.stdout).context("cannot read qemu-img's words")?;
     let wanted = u64::from(cell.disk_mib) * 1024 * 1024;
     if info["virtual-size"].as_u64().is_some_and(|size| size < wanted) {
         create(&["resize", "-q", DISK, &wanted.to_string()]).await?;
@@ -280,7 +296,8 @@ fn format(artifact: &Artifact) -> &'static str {
 
 /// Writes what the metadata service serves.
 pub fn write_imds(work: &Path, service: &imds::Service) -> Result<()> {
-    fs::write(work.join(imds::FILE), serde_json::to_vec(service)?).context("cannot write the guest's metadata")
+    fs::write(work.join(imds::FILE), serde_json::to_vec(service)?)
+        .context("cannot write the guest's metadata")
 }
 
 #[cfg(test)]

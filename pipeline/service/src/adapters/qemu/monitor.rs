@@ -40,10 +40,9 @@ impl Monitor {
         let stream = UnixStream::connect(&path).await.context("cannot reach QEMU's monitor")?;
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read).lines();
-        for question in [
-            json!({"execute": "qmp_capabilities"}),
-            json!({"execute": command, "arguments": arguments}),
-        ] {
+        for question in
+            [json!({"execute": "qmp_capabilities"}), json!({"execute": command, "arguments": arguments})]
+        {
             write.write_all(format!("{question}\n").as_bytes()).await?;
         }
         let mut answers = 0;

@@ -56,7 +56,9 @@ impl Script<'_> {
     /// The text that the shell is given. It is one function, so that the shell has read all of it before it runs
     /// anything, and no command in it can eat the rest.
     fn whole(&self) -> String {
-        let mut whole = String::from("export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\n");
+        let mut whole = String::from(
+            "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\n",
+        );
         for (name, value) in self.variables {
             whole.push_str(&format!("export {name}='{}'\n", value.replace('\'', r"'\''")));
         }
@@ -69,7 +71,12 @@ impl Script<'_> {
 
 impl Place {
     /// Makes it ready for a test. The answer says why it is not, when that is the image's doing.
-    pub async fn prepare(&mut self, before: Before, packages: &[u8], desk: &Desk) -> Result<Result<(), String>> {
+    pub async fn prepare(
+        &mut self,
+        before: Before,
+        packages: &[u8],
+        desk: &Desk,
+    ) -> Result<Result<(), String>> {
         let Place::Guest(guest) = self else { return Ok(Ok(())) };
         let was_in = guest.is_logged_in();
         if let Err(why) = guest.ensure_login(desk).await? {

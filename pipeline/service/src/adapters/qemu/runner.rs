@@ -103,7 +103,11 @@ impl Session<'_> {
 
     async fn open_guest(&mut self) -> Result<Opened> {
         let (request, work) = (self.request, self.desk.work());
-        ensure!(request.artifact.arch == "x86_64", "this cloudlet boots x86_64, not {}", request.artifact.arch);
+        ensure!(
+            request.artifact.arch == "x86_64",
+            "this cloudlet boots x86_64, not {}",
+            request.artifact.arch
+        );
         self.desk.say("looking at the artifact");
         check_digest(request).await?;
         let identity = Identity::new(self.job, &ssh::make_key(&work).await?);
@@ -144,7 +148,10 @@ impl Session<'_> {
         self.desk.say(&format!("no guest came up under {accelerator} ({doubt}); once more without it"));
         let second = self.boot_under(Accelerator::Tcg).await?;
         if second.1.is_ok() {
-            tracing::warn!(doubt, "a guest came up without {accelerator} only: it is not used until the next boot");
+            tracing::warn!(
+                doubt,
+                "a guest came up without {accelerator} only: it is not used until the next boot"
+            );
             accelerator::remember(self.settings, &root, Accelerator::Tcg)?;
         }
         Ok(second)
@@ -234,8 +241,12 @@ impl Session<'_> {
         let last = last_words(&log);
         let colour = match ran {
             Ran::Ended(0) => Colour::Green,
-            Ran::Ended(NOT_APPLICABLE) => Colour::NotRun(last.unwrap_or_else(|| "it does not apply".to_owned())),
-            Ran::Ended(code) => Colour::Red(last.unwrap_or_else(|| format!("it ended with {code} and no word"))),
+            Ran::Ended(NOT_APPLICABLE) => {
+                Colour::NotRun(last.unwrap_or_else(|| "it does not apply".to_owned()))
+            }
+            Ran::Ended(code) => {
+                Colour::Red(last.unwrap_or_else(|| format!("it ended with {code} and no word")))
+            }
             Ran::TimedOut => Colour::Red(format!("it was not over after {} s", test.time_limit_s)),
             Ran::Flooded => Colour::Red("it wrote more than 16 MiB".to_owned()),
             Ran::Lost => Colour::Red("the guest went away in the middle of it".to_owned()),

@@ -22,7 +22,8 @@ const SOCKET: &str = "ssh";
 
 /// Makes a fresh key and returns its public line.
 pub async fn make_key(folder: &Path) -> Result<String> {
-    let program = Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "muster", "-f", KEY]);
+    let program =
+        Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "muster", "-f", KEY]);
     program.folder(folder).run().await.context("cannot make a key")?;
     let line = std::fs::read_to_string(folder.join("key.pub")).context("cannot read the key")?;
     Ok(line.trim().to_owned())
@@ -95,7 +96,8 @@ impl Target {
             "ServerAliveCountMax=6",
             "LogLevel=ERROR",
         ];
-        let mut program = Program::new("ssh").args(["-F", "none", "-S", SOCKET, "-i", KEY]).folder(&self.folder);
+        let mut program =
+            Program::new("ssh").args(["-F", "none", "-S", SOCKET, "-i", KEY]).folder(&self.folder);
         for option in options {
             program = program.arg("-o").arg(option);
         }
