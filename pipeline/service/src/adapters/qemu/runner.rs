@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::accelerator::Accelerator;
 use super::console::Console;
-use super::guest::{Boot, Guest};
+use super::guest::{Boot, Guest, Patience};
 use super::identity::{self, Identity};
 use super::machine::{self, Machine, Plan};
 use super::place::{Place, Ran, Script};
@@ -79,6 +79,21 @@ struct Opened {
     place: Option<Place>,
     standing: Result<(), String>,
     identity: Identity,
+}
+
+/// What is written down about one test.
+struct Entry {
+    colour: Colour,
+    took: Duration,
+    log: String,
+    console: std::ops::Range<u64>,
+}
+
+impl Entry {
+    /// Of a test that never began, with the console up to a length.
+    fn bare(colour: Colour, console: u64) -> Self {
+        Entry { colour, took: Duration::ZERO, log: String::new(), console: 0..console }
+    }
 }
 
 impl Session<'_> {
@@ -166,6 +181,9 @@ impl Session<'_> {
         let plan = Plan { name: self.job, cell: &request.cell, accelerator, work: &work, console: &path };
         let machine = Machine::start(&plan, self.settings).await?;
         let mut guest = Guest::new(machine, Console::new(&path), &work, self.settings);
+        if accelerator == Accelerator::Kvm && self.settings.accelerator == Choice::Auto {
+            guest.patience = Patience::Short;
+        }
         match guest.come_up(Boot::Any, desk).await {
             Ok(standing) => Ok((guest, standing)),
             Err(error) => {
@@ -202,7 +220,7 @@ impl Session<'_> {
         let mut gone: Option<String> = None;
         for (number, test) in self.request.tests.iter().enumerate() {
             if let Some(why) = &gone {
-                self.record(test, Colour::NotRun(why.clone()), Duration::ZERO, String::new(), 0..0);
+                self.record(test, Entry::bare(Colour::NotRun(why.clone()), 0));
                 continue;
             }
             self.desk.say(&format!("test {} of {count}: {}", number + 1, test.name));
@@ -223,7 +241,7 @@ impl Session<'_> {
                 let name = report::screenshot_of(&test.name);
                 place.screenshot(&self.desk.folder.join(name)).await;
             }
-            self.record(test, colour, took, log, from..place.console_length());
+            self.record(test, Entry { colour, took, log, console: from..place.console_length() });
         }
         Ok(())
     }
@@ -269,7 +287,7 @@ impl Session<'_> {
                 script: String::new(),
                 expected_failure: None,
             };
-            self.record(&boots, Colour::Red(why.to_owned()), Duration::ZERO, String::new(), 0..console);
+            self.record(&boots, Entry::bare(Colour::Red(why.to_owned()), console));
         }
         for test in &self.request.tests {
             let colour = if test.name == BOOTS {
@@ -277,19 +295,13 @@ impl Session<'_> {
             } else {
                 Colour::NotRun("the image did not come up".to_owned())
             };
-            let console = if test.name == BOOTS { 0..console } else { 0..0 };
-            self.record(test, colour, Duration::ZERO, String::new(), console);
+            let console = if test.name == BOOTS { console } else { 0 };
+            self.record(test, Entry::bare(colour, console));
         }
     }
 
-    fn record(
-        &mut self,
-        test: &Test,
-        colour: Colour,
-        took: Duration,
-        log: String,
-        console: std::ops::Range<u64>,
-    ) {
+    fn record(&mut self, test: &Test, entry: Entry) {
+        let Entry { colour, took, log, console } = entry;
         let expected_failure: Option<ExpectedFailure> = test.expected_failure.clone();
         self.report.tests.push(TestReport {
             result: TestResult {
