@@ -6,6 +6,7 @@
 pub mod call;
 pub mod output;
 mod find;
+mod log;
 mod serve;
 mod status;
 mod watch;
@@ -17,9 +18,11 @@ mod retry;
 mod waive;
 mod hold;
 mod cancel;
+mod config;
 mod parked;
+mod kickstart;
+mod job;
 mod completions;
-mod log;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,7 +61,7 @@ its newest candidate. `muster COMMAND --help` shows examples.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service.
+    /// Run the service: engine, pages, mirror.
     Serve(serve::Args),
     /// What is on its way, what is stuck, what is published.
     Status(status::Args),
@@ -84,8 +87,15 @@ enum Command {
     Cancel(cancel::Args),
     /// Messages that could not be understood: list, show, replay, drop.
     Parked(parked::Args),
+    /// Look at the configuration.
+    Config(config::Args),
+    /// Work with kickstarts.
+    Kickstart(kickstart::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Do one piece of work on this machine; the service starts it.
+    #[command(hide = true)]
+    Job(job::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -105,6 +115,14 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args);
     }
+    if let Command::Kickstart(args) = &cli.command {
+        return kickstart::run(args, format);
+    }
+    if let Command::Job(args) = &cli.command
+        && args.kind == job::Kind::Imds
+    {
+        return job::answer(args);
+    }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {
         Command::Serve(_) => serve::run(call).await,
@@ -120,7 +138,9 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Unhold(args) => hold::unhold(&call, &args).await,
         Command::Cancel(args) => cancel::run(&call, &args).await,
         Command::Parked(args) => parked::run(&call, &args).await,
-        Command::Completions(_) => Ok(Ending::Done),
+        Command::Config(args) => config::run(&call, &args).await,
+        Command::Job(args) => job::run(&call, &args).await,
+        Command::Kickstart(_) | Command::Completions(_) => Ok(Ending::Done),
     }
 }
 

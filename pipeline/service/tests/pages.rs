@@ -63,6 +63,8 @@ async fn site(tale: &Tale) -> Site {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = web::router(tale.store.clone(), &tale.settings, tale.clock.clone());
+    let files = web::mirror::files(tale.settings.service.state.join("mirror"));
+    let router = router.nest_service("/pub/mirror", files);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     Site { address }
 }
@@ -452,6 +454,10 @@ async fn what_is_not_there_is_said_helpfully() {
         "/candidates/%ff/%fe",
         "/candidates/a/b/c/d/e/f",
         "/..%2f..%2fetc%2fpasswd",
+        "/pub/mirror/..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+        "/pub/mirror/../../../../../etc/",
+        "/pub/mirror/%2e%2e/",
+        "/pub/mirror//etc/",
         "/../../etc/passwd",
         "/%2e%2e/%2e%2e/etc/passwd",
         "/streams/none.json",
@@ -471,7 +477,7 @@ async fn pages_only_read() {
     let site = site(&tale).await;
     let id = tale.make(recipe("cloud-base"), 0, Purpose::Scratch).await;
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
-        for address in ["/", &path(&id), &format!("/api{}", path(&id)), "/parked", "/streams/stable.json"] {
+        for address in ["/", &path(&id), &format!("/api{}", path(&id)), "/parked", "/pub/mirror/a"] {
             let status = site.ask(method, address, "Content-Length: 0\r\n").await.status;
             assert_eq!(status, 405, "{method} {address}");
         }
@@ -480,8 +486,10 @@ async fn pages_only_read() {
 
 #[tokio::test]
 async fn the_mirror_is_served_with_ranges_and_validators() {
-    let tale = Tale::begin().await;
+    let mut tale = Tale::begin().await;
     let root = tale.settings.service.state.join("mirror");
+    let mirror: BTreeMap<_, _> = toml::from_str("mirror = { kind = \"mirror\" }").unwrap();
+    tale.settings.destinations = mirror;
     std::fs::create_dir_all(root.join("streams")).unwrap();
     std::fs::create_dir_all(root.join("releases/43")).unwrap();
     std::fs::write(root.join("streams/stable.json"), "{\"stream\":\"stable\"}").unwrap();
@@ -494,12 +502,12 @@ async fn the_mirror_is_served_with_ranges_and_validators() {
     let validator = format!("If-None-Match: {}\r\n", stream.headers["etag"]);
     assert_eq!(site.ask("GET", "/streams/stable.json", &validator).await.status, 304);
     assert!(stream.headers.contains_key("last-modified"));
-    let part = site.ask("GET", "/releases/43/image.qcow2", "Range: bytes=2-4\r\n").await;
+    let part = site.ask("GET", "/pub/mirror/releases/43/image.qcow2", "Range: bytes=2-4\r\n").await;
     assert_eq!((part.status, part.body.as_str()), (206, "234"));
-    let folder = site.get("/releases/").await;
+    let folder = site.get("/pub/mirror/releases/").await;
     assert!(folder.words().contains("43/"), "{}", folder.words());
-    assert!(site.get("/releases/43/").await.words().contains("image.qcow2 10 bytes"));
-    assert_eq!(site.get("/releases/44/").await.status, 404);
+    assert!(site.get("/pub/mirror/releases/43/").await.words().contains("image.qcow2 10 bytes"));
+    assert_eq!(site.get("/pub/mirror/releases/44/").await.status, 404);
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ impl Destinations {
             };
             let path = format!("/pub/{name}");
             match folder {
-                Some(folder) => router.nest_service(&path, tower_http::services::ServeDir::new(folder)),
+                Some(folder) => router.nest_service(&path, crate::web::mirror::files(folder.clone())),
                 None => router,
             }
         })

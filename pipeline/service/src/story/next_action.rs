@@ -259,7 +259,7 @@ fn waivers(candidate: &Candidate) -> Vec<String> {
 
 fn retries<'a, W: Work>(steps: impl Iterator<Item = &'a Step<W>>) -> Vec<String> {
     let failed = steps.filter(|step| matches!(step.progress, Progress::Failed(_) | Progress::Cancelled));
-    failed.map(|step| format!("muster retry {} --reason '...'", shell(step.key.base()))).collect()
+    failed.map(|step| format!("muster retry {}", shell(step.key.base()))).collect()
 }
 
 /// A word as a shell takes it.

@@ -1,16 +1,17 @@
-//! The mirror and the streams' metadata: files below the mirror's root, served as any HTTP server would.
+//! Mirrors and the streams' metadata: files below a folder, served as any HTTP server would, with listings.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use askama::Template;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeDir;
 
 use super::page;
 use super::problem::Problem;
+use crate::adapters::destination;
 use crate::config::Settings;
 use crate::story::words;
 
@@ -21,26 +22,46 @@ struct Folder {
     entries: Vec<Entry>,
 }
 
+/// The files of a folder.
+pub type Files = ServeDir<Router>;
+
 struct Entry {
     name: String,
     size: String,
 }
 
-/// The pages, and the mirror for every address that is none of theirs.
+/// The pages, the streams' metadata, and a helpful answer for every address that is none of theirs.
 pub fn serve(pages: Router, settings: &Settings) -> Router {
-    let Some(root) = root(settings) else { return pages.fallback(nothing) };
-    let files = ServeDir::new(&root).append_index_html_on_directories(false).fallback(
-        Router::new().fallback(move |request: Request| {
-            let root = root.clone();
-            async move { folder(&root, request.uri().path()) }
-        }),
-    );
-    pages.fallback_service(files)
+    let pages = match streams(settings) {
+        Some(folder) => pages.nest_service("/streams", files(folder)),
+        None => pages,
+    };
+    pages.fallback(nothing)
 }
 
-/// The folder that mirror destinations write to.
-fn root(settings: &Settings) -> Option<PathBuf> {
-    Some(settings.service.state.join("mirror"))
+/// Serves the files of a folder, and lists what lies in it.
+pub fn files(root: PathBuf) -> Files {
+    let listing = Router::new().fallback({
+        let root = root.clone();
+        move |OriginalUri(whole): OriginalUri, request: Request| {
+            let root = root.clone();
+            async move { folder(&root, request.uri().path(), whole.path()) }
+        }
+    });
+    ServeDir::new(root).append_index_html_on_directories(false).fallback(listing)
+}
+
+/// The folder that the pointers of streams lie in.
+fn streams(settings: &Settings) -> Option<PathBuf> {
+    let root = |(name, settings_of): (&String, &destination::Settings)| match settings_of {
+        destination::Settings::Mirror(mirror) => {
+            Some(mirror.root.clone().unwrap_or_else(|| settings.service.state.join(name)))
+        }
+        destination::Settings::Registry(_) | destination::Settings::OstreeRepository(_) => None,
+    };
+    let named = settings.destinations.get_key_value("mirror").and_then(root);
+    let root = named.or_else(|| settings.destinations.iter().find_map(root))?;
+    Some(root.join("streams"))
 }
 
 async fn nothing() -> Problem {
@@ -54,12 +75,12 @@ fn no_page() -> Problem {
     )
 }
 
-/// A listing of a folder of the mirror.
-fn folder(root: &Path, path: &str) -> Response {
+/// A listing of the folder at `path` below the root, under the address that the stranger wrote.
+fn folder(root: &Path, path: &str, address: &str) -> Response {
     let Some(entries) = inside(root, path).and_then(|folder| entries(&folder)) else {
         return no_page().into_response();
     };
-    page::render(&Folder { path: path.to_owned(), entries }).into_response()
+    page::render(&Folder { path: address.to_owned(), entries }).into_response()
 }
 
 /// The folder below the root that an address names, if it is one and lies there.
