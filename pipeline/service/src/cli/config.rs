@@ -55,7 +55,10 @@ struct Fault {
 const BUILD: [(&Product, &[&str]); 3] = [
     (&Product::Disk, &["dnf", "rpm", "bwrap", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"]),
     (&Product::Container, &["dnf", "rpm", "bwrap"]),
-    (&Product::Ostree, &["dnf", "rpm", "bwrap", "ostree", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"]),
+    (
+        &Product::Ostree,
+        &["dnf", "rpm", "bwrap", "ostree", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"],
+    ),
 ];
 
 /// The programs that a boot needs.
@@ -67,9 +70,10 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let words = if checked.faults.is_empty() {
         format!("everything can work; recipes: {}", checked.recipes.join(", "))
     } else {
-        let lines = checked.faults.iter().map(|fault| {
-            output::wrap(&format!("{}: {}", fault.about, fault.what), "", 100)
-        });
+        let lines = checked
+            .faults
+            .iter()
+            .map(|fault| output::wrap(&format!("{}: {}", fault.about, fault.what), "", 100));
         lines.collect::<Vec<_>>().join("\n")
     };
     call.say(&words, &checked)?;
@@ -83,7 +87,9 @@ async fn check(call: &Call) -> Result<Checked, Failure> {
     if let Some(bus) = &settings.bus {
         faults.outcome("bus", bus.check());
     }
-    if let Some(destinations) = faults.outcome("destinations", Destinations::new(settings, call.clock.clone())) {
+    if let Some(destinations) =
+        faults.outcome("destinations", Destinations::new(settings, call.clock.clone()))
+    {
         faults.lines("destinations", destinations.check().await);
     }
     let mut recipes = Vec::new();
@@ -124,7 +130,8 @@ fn look_at(recipe: &Recipe, settings: &Settings) -> Vec<String> {
     }
     for cell in recipe.smoketests.cells.iter().filter(|cell| !forms.contains(&cell.artifact)) {
         let form = cell.artifact.extension();
-        faults.push(format!("the cell {} boots the form {form}, which is not made of this product", cell.name));
+        faults
+            .push(format!("the cell {} boots the form {form}, which is not made of this product", cell.name));
     }
     let configured: BTreeMap<&str, DestinationKind> =
         settings.destinations.iter().map(|(name, settings)| (name.as_str(), kind(settings))).collect();
@@ -133,7 +140,8 @@ fn look_at(recipe: &Recipe, settings: &Settings) -> Vec<String> {
         match configured.get(name.as_str()) {
             None => faults.push(format!("it goes to {name}; add [destinations.{name}] to the configuration")),
             Some(kind) if *kind != destination.kind => {
-                faults.push(format!("it takes {name} for another kind of destination than the configuration"));
+                faults
+                    .push(format!("it takes {name} for another kind of destination than the configuration"));
             }
             Some(_) => {}
         }
@@ -186,5 +194,7 @@ fn missing_programs(recipes: &[Recipe]) -> Vec<String> {
     needed.sort_unstable();
     needed.dedup();
     let missing = needed.into_iter().filter(|name| program::find(name).is_none());
-    missing.map(|name| format!("{name} is not installed; deploy/packages says which package has it")).collect()
+    missing
+        .map(|name| format!("{name} is not installed; deploy/packages says which package has it"))
+        .collect()
 }

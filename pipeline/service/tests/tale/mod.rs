@@ -20,7 +20,7 @@ use muster_flow::recipe::{
     Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
     Metadata, Packages, Product, Recipe,
 };
-use muster_flow::smoketest::{Before, Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight};
+use muster_flow::smoketest::{Applies, Before, Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight};
 use muster_flow::step::Handle;
 use tempfile::TempDir;
 
@@ -350,6 +350,7 @@ pub fn tests() -> Vec<Test> {
         forms: vec![Form::Qcow2],
         time_limit_s: 60,
         order,
+        applies: Applies::Always,
         before: Before::Nothing,
         script: "true".to_owned(),
         expected_failure: None,
