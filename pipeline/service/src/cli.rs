@@ -93,7 +93,7 @@ enum Command {
     Kickstart(kickstart::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
-    /// Do one piece of work on this machine; the service starts it.
+    /// The process of one job; the service starts it.
     #[command(hide = true)]
     Job(job::Args),
 }
@@ -117,6 +117,11 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     }
     if let Command::Kickstart(args) = &cli.command {
         return kickstart::run(args, format);
+    }
+    if let Command::Job(args) = &cli.command
+        && args.kind == job::Kind::Imds
+    {
+        return job::answer(args);
     }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {

@@ -116,7 +116,11 @@ impl Intake {
             }
             swept.seen.push((baseurl, index));
         }
-        if let Some(pushed) = self.pushed_unsaid().await? {
+        let pushed = self.pushed_unsaid().await.unwrap_or_else(|error| {
+            tracing::warn!("cannot sweep: {error:#}");
+            None
+        });
+        if let Some(pushed) = pushed {
             let commit = pushed.to.clone();
             for repository in definition_repositories(&knowledge.recipes) {
                 let what = what_was_pushed(&repository, &pushed);

@@ -202,7 +202,7 @@ pub fn is_alive(folder: &Path) -> bool {
     is_locked(folder).unwrap_or(true)
 }
 
-pub(crate) fn is_locked(folder: &Path) -> Result<bool> {
+fn is_locked(folder: &Path) -> Result<bool> {
     let lock = match File::open(folder.join("lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),

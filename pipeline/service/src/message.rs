@@ -57,3 +57,6 @@ pub(crate) fn unwrapped(body: &Value) -> &Value {
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str().filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,14 +179,17 @@ pub(super) fn strange(all: &[Row], word: &str, syntax: Syntax) -> Fault {
         return Fault::new(format!("{word} is no word of its own here"), format!("write {}", row.name()));
     }
     if !word.starts_with('-') {
-        return Fault::new(format!("nothing is expected at {word:?}"), "remove it, or put values in quotes");
+        return Fault::new(
+            format!("nothing is expected at {word:?}"),
+            "remove it; a list has no blanks after its commas, and a value with blanks stands in quotes",
+        );
     }
     let name = word.split('=').next().unwrap_or(word);
     let elsewhere = all.iter().find(|row| row.spellings.contains(&name));
     let same = |row: &&Row| row.releases.include(syntax) && elsewhere.is_some_and(|gone| gone.key == row.key);
     match elsewhere {
-        Some(row) if row.releases.first().is_some_and(|first| first > syntax) => {
-            let first = row.releases.first().map(|first| first.to_string()).unwrap_or_default();
+        Some(row) if row.releases.next_after(syntax).is_some() => {
+            let first = row.releases.next_after(syntax).map(|first| first.to_string()).unwrap_or_default();
             Fault::new(
                 format!("{syntax} does not know {name}"),
                 format!("it came with {first}: leave it out"),

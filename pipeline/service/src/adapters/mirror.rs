@@ -135,7 +135,7 @@ impl Mirror {
         let mut removed = Vec::new();
         for path in staged(&self.root)? {
             let is_old = fs::metadata(&path)?.modified()? < born;
-            let is_open = open.iter().any(|candidate| layout::is_staged_by(&file_name(&path), candidate));
+            let is_open = open.iter().any(|candidate| layout::is_staged_by(&staged_by(&path), candidate));
             if is_old && !is_open {
                 fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
                 removed.push(path.display().to_string());
@@ -253,7 +253,9 @@ fn stage(root: &Path, stem: &str, placed: &[Placed], modified: SystemTime) -> Re
         if fs::metadata(&to).is_ok_and(|found| found.len() == placed.size) {
             continue;
         }
-        writing::folder(&staging.join(&placed.folder))?;
+        let folder = staging.join(&placed.folder);
+        writing::folder(&folder)?;
+        writing::tidy(&folder, &placed.name)?;
         let expected = Sum { sha256: placed.digest.clone(), size: placed.size };
         writing::copy(Path::new(&placed.source), &to, &expected, modified)?;
     }
@@ -269,14 +271,14 @@ fn ensure_staging(root: &Path, stem: &str) -> Result<PathBuf> {
     if let Some(staging) = find_staging(root, stem)? {
         return Ok(staging);
     }
-    let staging = all.join(format!("{stem}.{}", uuid::Uuid::new_v4().simple()));
+    let staging = all.join(format!(".{stem}.{}", uuid::Uuid::new_v4().simple()));
     writing::folder(&staging)?;
     Ok(staging)
 }
 
 fn find_staging(root: &Path, stem: &str) -> Result<Option<PathBuf>> {
     let is_asked_for =
-        |path: &PathBuf| file_name(path).rsplit_once('.').is_some_and(|(start, _token)| start == stem);
+        |path: &PathBuf| staged_by(path).rsplit_once('.').is_some_and(|(start, _token)| start == stem);
     Ok(staged(root)?.into_iter().find(is_asked_for))
 }
 
@@ -290,6 +292,11 @@ fn staged(root: &Path) -> Result<Vec<PathBuf>> {
     };
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     paths.collect::<std::io::Result<_>>().with_context(|| format!("cannot list {}", all.display()))
+}
+
+/// The name of a staging folder without the dot that keeps it out of lists.
+fn staged_by(path: &Path) -> String {
+    file_name(path).trim_start_matches('.').to_owned()
 }
 
 fn lies_at(folder: &Path, file: &Placed) -> bool {

@@ -42,6 +42,8 @@ impl Streams {
             return Err(Fault::GiveUp(format!("{stream:?} cannot be the name of a stream")));
         }
         let lock = self.lock(stream).await.map_err(Fault::retry)?;
+        writing::tidy(&self.folder, &format!("{stream}.json.")).map_err(Fault::retry)?;
+        writing::tidy(&self.folder.join(stream), "").map_err(Fault::retry)?;
         let path = self.path(stream);
         let mut document = read(&path).map_err(Fault::give_up)?.unwrap_or_else(|| Document::new(stream));
         match document.standing(release) {

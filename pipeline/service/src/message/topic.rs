@@ -26,7 +26,7 @@ pub enum Subject {
 }
 
 /// Each subject with the end of its topic.
-const KNOWN: [(&str, Subject); 10] = [
+pub(super) const KNOWN: [(&str, Subject); 10] = [
     ("buildsys.tag", Subject::Tag),
     ("buildsys.untag", Subject::Untag),
     ("buildsys.build.state.change", Subject::BuildState),

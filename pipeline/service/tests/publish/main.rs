@@ -8,3 +8,4 @@ mod registry;
 mod signing;
 mod streams;
 mod tokens;
+mod crash;

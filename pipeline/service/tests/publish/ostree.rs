@@ -11,15 +11,15 @@ use muster_flow::recipe::{Destination, DestinationKind, Form};
 
 use crate::ground::{EPOCH, Ground, Key};
 
-const OSTREE: &str = "[destinations.ostree]\nkind = \"ostree_repository\"\n";
-const REF: &str = "murmur/43/x86_64/base";
+pub const OSTREE: &str = "[destinations.ostree]\nkind = \"ostree_repository\"\n";
+pub const REF: &str = "murmur/43/x86_64/base";
 
-fn ostree(repository: &Path, command: &str) -> Program {
+pub fn ostree(repository: &Path, command: &str) -> Program {
     Program::new("ostree").arg(command).arg(format!("--repo={}", repository.display()))
 }
 
 /// A builder's repository with one commit.
-async fn commit(folder: &Path, version: &str, content: &str) -> UploadRequest {
+pub async fn commit(folder: &Path, version: &str, content: &str) -> UploadRequest {
     let (repository, tree) = (folder.join(format!("built-{version}")), folder.join("tree"));
     ostree(&repository, "init").arg("--mode=archive").run().await.unwrap();
     fs::create_dir_all(tree.join("usr")).unwrap();

@@ -20,7 +20,7 @@ use crate::ground::{EPOCH, Ground, sha256};
 /// A registry of its own on a free port. Dropping it ends it.
 pub struct DockerRegistry {
     folder: tempfile::TempDir,
-    host: String,
+    pub host: String,
     running: Running,
 }
 
@@ -74,7 +74,7 @@ fn settings(host: &str, more: &str) -> String {
     format!("[destinations.registry]\nkind = \"registry\"\nhost = \"{host}\"\nprotocol = \"http\"\n{more}")
 }
 
-async fn skopeo(args: &[&str]) -> Vec<u8> {
+pub async fn skopeo(args: &[&str]) -> Vec<u8> {
     Program::new("skopeo").args(args).run().await.unwrap().stdout
 }
 

@@ -20,7 +20,9 @@ use muster_flow::recipe::{
     Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
     Metadata, Packages, Product, Recipe,
 };
-use muster_flow::smoketest::{Applies, Before, Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight};
+use muster_flow::smoketest::{
+    Applies, Before, Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight,
+};
 use muster_flow::step::Handle;
 use tempfile::TempDir;
 

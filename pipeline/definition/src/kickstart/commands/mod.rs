@@ -36,7 +36,7 @@ pub(super) fn find(name: &str, syntax: Syntax) -> Result<&'static Command, Fault
     if let Some(command) = named().find(|command| command.releases.include(syntax)) {
         return Ok(command);
     }
-    let later = named().filter_map(|command| command.releases.first()).find(|first| *first > syntax);
+    let later = named().find_map(|command| command.releases.next_after(syntax));
     Err(match (later, named().next()) {
         (Some(first), _) => Fault::new(
             format!("{syntax} has no command {name}"),

@@ -11,6 +11,7 @@ mod grub;
 mod swap;
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -104,7 +105,10 @@ fn take_out(workshop: &Workshop, root: &Path, mount: &str) -> Result<PathBuf> {
         fs::set_permissions(&from, permissions)
     };
     take().map_err(|error| workshop.io(error, &format!("cannot take {mount} out of the tree")))?;
-    super::settle::hold_to(&from, workshop.epoch())?;
+    // The folders on the way have changed too.
+    for changed in from.ancestors().take_while(|path| path.starts_with(root)) {
+        super::settle::hold_to(changed, workshop.epoch())?;
+    }
     Ok(to)
 }
 
@@ -143,9 +147,11 @@ async fn make_files(
         return Err(refusal(workshop, &text, (mount, slice.size_mib, tree)));
     }
     let (path, epoch) = (disk.path.clone(), workshop.epoch());
+    let mode = fs::metadata(tree).context("cannot look at the tree")?.permissions().mode();
+    let mode = u16::try_from(mode & 0o7777).unwrap_or(0o755);
     blocking(move || {
         let disk = File::options().read(true).write(true).open(&path).context("cannot open the disk")?;
-        Ok(ext4::set_times(&disk, start, epoch)?)
+        Ok(ext4::settle(&disk, start, epoch, mode)?)
     })
     .await
 }
@@ -168,8 +174,7 @@ pub async fn finish(workshop: &Workshop, disk: Disk) -> Result<Vec<Artifact>> {
     workshop.say("compressing the disk");
     let qcow2 = workshop.artifact(Form::Qcow2);
     let convert = async {
-        let args =
-            ["convert", "-m", "4", "-W", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
+        let args = ["convert", "-m", "8", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
         workshop.run("qemu-img", |program| program.args(args).arg(&disk.path).arg(&qcow2)).await?;
         digest::of_file(qcow2.clone()).await
     };

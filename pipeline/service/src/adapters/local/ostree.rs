@@ -157,7 +157,7 @@ async fn deploy(workshop: &Workshop, sysroot: &Sysroot, root: &str) -> Result<()
             .arg(format!("--os={}", sysroot.name))
             .arg(format!("--origin-file={}", origin.display()))
             .arg(format!("--karg=root=UUID={root}"))
-            .args(arguments.map(|argument| format!("--karg={argument}")))
+            .args(arguments.map(|argument| format!("--karg-append={argument}")))
             .arg(&sysroot.reference)
     };
     workshop.run("ostree", make).await?;

@@ -2,6 +2,8 @@
 //!
 //! Knows kickstarts, treefiles and recipes. Must not know how packages are installed.
 
+mod beside;
+
 use muster_definition::kickstart::{Extent, Kickstart, Location, Repo};
 use muster_definition::treefile::Treefile;
 use muster_flow::build::BuildRequest;
@@ -91,10 +93,15 @@ pub fn of_kickstart(kickstart: &Kickstart, request: &BuildRequest) -> Result<(Wa
 
 /// What a treefile wants.
 pub fn of_treefile(treefile: &Treefile, request: &BuildRequest) -> Result<Wanted> {
+    let sources = if request.packages.repositories.is_empty() {
+        beside::sources(treefile, request)?
+    } else {
+        recipe_sources(request)?
+    };
     let specs = treefile.packages.iter().cloned();
     let specs = specs.chain(treefile.repo_packages.iter().flat_map(|from| from.packages.iter().cloned()));
     let mut wanted = Wanted {
-        sources: recipe_sources(request)?,
+        sources,
         rounds: vec![Round { extent: Extent::Default, specs: specs.collect() }],
         excludes: treefile.exclude_packages.clone(),
         options: vec![

@@ -5,7 +5,7 @@
 //!                                           /NAME.qcow2-CHECKSUM    its size and hash, clear-signed
 //!                                           /...-latest...          a relative link to the newest of them
 //! ROOT/fullfiletimelist-MIRROR                                      what mirrors of the mirror poll
-//! ROOT/.staging/CANDIDATE.DESTINATION.FORM.TOKEN/linux/...          what is not public yet
+//! ROOT/.staging/.CANDIDATE.DESTINATION.FORM.TOKEN/linux/...         what is not public yet
 //! ```
 //!
 //! There is one CHECKSUM per file, as its address then follows from the file's, and no published file ever changes

@@ -3,6 +3,7 @@
 //! A process that dies between two of them leaves a tree in which every file is whole, and the next one does the list
 //! again from its start.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +18,11 @@ use crate::port::Fault;
 /// One move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
+    /// What a killed process left in a folder is removed.
+    Tidy {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A staged file takes its public place. What lies there already must be the same.
     Publish {
         /// Where it is staged.
@@ -51,6 +57,8 @@ pub enum Move {
 
 /// Everything that makes an upload public, in order: files, their CHECKSUMs, links, the file list.
 pub fn plan(root: &Path, mirror: &str, staging: &Path, placed: &[Placed], latest: Option<&str>) -> Vec<Move> {
+    let folders: BTreeSet<&str> = placed.iter().map(|placed| placed.folder.as_str()).collect();
+    let tidied = folders.into_iter().map(|folder| Move::Tidy { folder: root.join(folder) });
     let files = placed.iter().map(|placed| Move::Publish {
         from: staging.join(placed.path()),
         to: root.join(placed.path()),
@@ -71,7 +79,7 @@ pub fn plan(root: &Path, mirror: &str, staging: &Path, placed: &[Placed], latest
     });
     let links = links.flatten();
     let list = Move::List { root: root.to_owned(), name: file_list::name(mirror) };
-    files.chain(checksums).chain(links).chain([list]).collect()
+    tidied.chain(files).chain(checksums).chain(links).chain([list]).collect()
 }
 
 impl Move {
@@ -82,6 +90,7 @@ impl Move {
                 publish(from, to).map_err(Fault::retry)?;
                 return ensure_unchanged(from, to, digest);
             }
+            Move::Tidy { folder } => writing::tidy(folder, ""),
             Move::Replace { from, to } => replace(from, to),
             Move::Point { link, target } => point(link, target),
             Move::List { root, name } => list(root, name),
@@ -147,6 +156,7 @@ fn point(link: &Path, target: &str) -> Result<()> {
 }
 
 fn list(root: &Path, name: &str) -> Result<()> {
+    writing::tidy(root, name)?;
     let path = root.join(name);
     let text = file_list::text(root)?;
     let modified = newest(&text);

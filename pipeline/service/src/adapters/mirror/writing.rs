@@ -68,6 +68,27 @@ pub fn folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))
 }
 
+/// Removes what killed processes left in a folder: temporary files and folders whose names begin with `.name`. Nobody
+/// else may be writing such names there at this moment.
+pub fn tidy(folder: &Path, name: &str) -> Result<()> {
+    let list = || format!("cannot tidy {}", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(list),
+    };
+    for entry in entries {
+        let entry = entry.with_context(list)?;
+        let found = entry.file_name().to_string_lossy().into_owned();
+        if found.strip_prefix('.').is_some_and(|found| found.starts_with(name)) && found.ends_with('~') {
+            let is_folder = entry.file_type().with_context(list)?.is_dir();
+            let path = entry.path();
+            if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) }.with_context(list)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes renames and links in a folder last.
 pub fn sync_folder(path: &Path) -> Result<()> {
     File::open(path)

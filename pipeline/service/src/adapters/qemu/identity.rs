@@ -55,9 +55,9 @@ impl Identity {
         let files = [folder.join("meta-data"), folder.join("user-data")];
         std::fs::write(&files[0], self.meta_data())?;
         std::fs::write(&files[1], self.user_data())?;
-        // 1440 KiB is the smallest size that every FAT driver knows.
-        let format =
-            Program::new("mformat").args(["-C", "-f", "1440", "-v", "cidata", "-i"]).arg(path).arg("::");
+        // A disk without a partition table, as seeds are: mformat would write one. The size in KiB is that of a floppy
+        // disk, which every FAT driver knows.
+        let format = Program::new("mkfs.vfat").args(["-n", "CIDATA", "-C"]).arg(path).arg("1440");
         format.run().await.context("cannot make the NoCloud seed")?;
         let copy = Program::new("mcopy").arg("-i").arg(path).args(&files).arg("::");
         copy.run().await.context("cannot fill the NoCloud seed")?;

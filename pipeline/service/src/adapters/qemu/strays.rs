@@ -56,7 +56,7 @@ fn look(root: &Path, pid: i32) -> Option<Stray> {
     // A QEMU runs in the folder `work` of its job's folder, of which the kernel remembers the name even when it is gone.
     let work = fs::read_link(process.join("cwd")).ok()?;
     let folder = work.parent()?;
-    if !folder.starts_with(root) || job::is_locked(folder).unwrap_or(true) {
+    if !folder.starts_with(root) || job::is_alive(folder) {
         return None;
     }
     Some(Stray { pid, job })

@@ -1,4 +1,4 @@
-//! Time stamps of ext4: what `mkfs.ext4 -d` copies from the tree and cannot be told to leave.
+//! What `mkfs.ext4 -d` does not do as it is needed: the times of inodes, and the mode of the root.
 //!
 //! The time an inode changed and was read last are those of the build, so two builds of one tree would differ. They
 //! are set to the build's epoch here, in the file, and the inodes' checksums with them. Knows the layout of ext4's
@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 /// Where the superblock lies.
 const SUPERBLOCK: u64 = 1024;
+/// The number of the root's inode.
+const ROOT: u32 = 2;
 /// The feature bits that are asked for here.
 const INCOMPAT_64BIT: u32 = 0x80;
 const INCOMPAT_CSUM_SEED: u32 = 0x2000;
@@ -21,8 +23,8 @@ const GROUP_UNUSED: u16 = 1;
 const OLD_INODE: usize = 128;
 
 /// Sets the times of every inode of the file system that begins at byte `start` to `epoch`, except when its contents
-/// changed.
-pub fn set_times(disk: &File, start: u64, epoch: i64) -> Result<()> {
+/// changed; and gives its root the permissions `root_mode`, which are not copied from the tree.
+pub fn settle(disk: &File, start: u64, epoch: i64, root_mode: u16) -> Result<()> {
     let system = FileSystem::read(disk, start)?;
     let mut table = vec![0; usize::try_from(u64::from(system.inodes_per_group) * system.inode_size as u64)?];
     for group in 0..system.groups {
@@ -34,6 +36,10 @@ pub fn set_times(disk: &File, start: u64, epoch: i64) -> Result<()> {
             if u16_at(inode, 0) != 0 || u16_at(inode, 0x1a) != 0 {
                 set_inode_times(inode, epoch);
                 let number = group * system.inodes_per_group + u32::try_from(index)? + 1;
+                if number == ROOT {
+                    let mode = u16_at(inode, 0) & 0o170_000 | root_mode & 0o7777;
+                    inode[..2].copy_from_slice(&mode.to_le_bytes());
+                }
                 system.sum(number, inode);
             }
         }
@@ -177,10 +183,12 @@ mod tests {
         let mkfs = Program::new("mkfs.ext4").args(args).arg(folder.path().join("tree"));
         mkfs.arg(&path).arg("40960k").run().await.unwrap();
         let disk = File::options().read(true).write(true).open(&path).unwrap();
-        set_times(&disk, start, 1_767_225_600).unwrap();
+        settle(&disk, start, 1_767_225_600, 0o555).unwrap();
         let image = format!("{}?offset=1048576", path.display());
         Program::new("e2fsck").args(["-f", "-n", &image]).run().await.unwrap();
         let stat = Program::new("debugfs").args(["-R", "stat /sub/file", &image]).run().await.unwrap().text();
+        let root = Program::new("debugfs").args(["-R", "stat /", &image]).run().await.unwrap().text();
+        assert!(root.contains("Mode:  0555"), "{root}");
         for line in
             ["ctime: 0x6955b900:00000000", "atime: 0x6955b900:00000000", "crtime: 0x6955b900:00000000"]
         {

@@ -128,3 +128,92 @@ fn last_lines(log: &str) -> String {
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(SHOWN)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(log: &str, code: i32) -> String {
+        judge(log, Some(code), Path::new("/build")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_run_that_went_well_tells_what_it_left_out() {
+        let log = "No match for argument: nosuch\nDependencies resolved.\nComplete!\n";
+        assert_eq!(judge(log, Some(0), Path::new("/build")).unwrap(), ["No match for argument: nosuch"]);
+    }
+
+    #[test]
+    fn a_failed_scriptlet_is_found_behind_the_exit_code_0() {
+        let log = "\
+  Installing       : broken-1.0-1.noarch                          8/9 
+  Running scriptlet: broken-1.0-1.noarch                          8/9 
+giving up
+warning: %post(broken-1.0-1.noarch) scriptlet failed, exit status 3
+
+Error in POSTIN scriptlet in rpm package broken
+  Installing       : basesystem-11-1.noarch                       9/9 
+Installed:
+  basesystem-11-1.noarch
+Complete!
+";
+        assert_eq!(
+            said(log, 0),
+            "the scriptlet of a package failed (broken-1.0-1.noarch); the package is broken, whatever the exit code \
+             said:\ngiving up\nwarning: %post(broken-1.0-1.noarch) scriptlet failed, exit status 3\nError in POSTIN \
+             scriptlet in rpm package broken"
+        );
+    }
+
+    #[test]
+    fn a_scriptlet_that_failed_on_a_full_disk_is_not_to_blame() {
+        let log = "\
+cp: error writing '/boot/a': No space left on device
+warning: %posttrans(kernel-core-6.1-1.x86_64) scriptlet failed, exit status 1
+";
+        assert!(said(log, 0).starts_with("the disk of this machine is full (/build)"), "{}", said(log, 0));
+    }
+
+    #[test]
+    fn space_that_is_missing_before_the_transaction_is_a_full_disk() {
+        let log = "Error Summary\n-------------\nDisk Requirements:\n   At least 17MB more space needed on the / filesystem.\n";
+        assert!(said(log, 1).ends_with("At least 17MB more space needed on the / filesystem."));
+    }
+
+    #[test]
+    fn every_missing_name_is_listed() {
+        let log = "\
+Module or Group 'nosuchgroup' is not available.
+No match for argument: nosuch
+Error: Unable to find a match: nosuch
+";
+        assert!(
+            said(log, 1).starts_with("no repository has the group nosuchgroup, nosuch:\n"),
+            "{}",
+            said(log, 1)
+        );
+    }
+
+    #[test]
+    fn a_problem_of_the_solver_is_a_broken_dependency() {
+        let log = "\
+Error: 
+ Problem: conflicting requests
+  - nothing provides no-such-package >= 5 needed by broken-1.0-1.noarch
+(try to add '--skip-broken' to skip uninstallable packages)
+";
+        assert_eq!(
+            said(log, 1),
+            "the packages cannot be installed together, a dependency is broken:\n Problem: conflicting requests\n  \
+             - nothing provides no-such-package >= 5 needed by broken-1.0-1.noarch"
+        );
+    }
+
+    #[test]
+    fn a_failure_of_an_unknown_kind_shows_the_end_of_the_log() {
+        let lines: String = (0..50).map(|number| format!("line {number}\n")).collect();
+        let text = said(&lines, 1);
+        assert!(text.starts_with("the packages could not be installed:\nline 30\n"), "{text}");
+        assert!(text.ends_with("line 49"), "{text}");
+    }
+}
