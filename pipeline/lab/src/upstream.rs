@@ -59,6 +59,7 @@ impl Upstream for Standing {
 /// A gating test.
 pub fn test(name: &str) -> Test {
     Test {
+        applies: muster_flow::smoketest::Applies::Always,
         name: name.to_owned(),
         summary: format!("{name} is well"),
         weight: Weight::Gating,

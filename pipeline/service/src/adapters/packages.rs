@@ -69,7 +69,14 @@ impl PackageRepositories {
             }
             let primary = repomd::primary(&repomd)?;
             let file = place.file(&primary.location).await?;
-            let index = tokio::task::spawn_blocking(move || read_primary(file, &primary, revision)).await??;
+            let mut index =
+                tokio::task::spawn_blocking(move || read_primary(file, &primary, revision)).await??;
+            if let Some(before) = known.get(baseurl) {
+                // Of a package that has just gone somebody may still ask what it was built from.
+                for (package, source) in &before.sources {
+                    index.sources.entry(package.clone()).or_insert_with(|| source.clone());
+                }
+            }
             Ok(Arc::new(index))
         };
         let index: Result<Arc<Index>> = read.await;
