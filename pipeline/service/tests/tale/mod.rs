@@ -265,11 +265,13 @@ impl Tale {
 fn upload(request: &UploadRequest) -> UploadOutput {
     let destination = &request.destination;
     let location = |artifact: &Artifact| match destination.kind {
-        DestinationKind::Mirror => format!("http://127.0.0.1:8380/{}/{}", destination.path, artifact.name),
+        DestinationKind::Mirror => {
+            format!("http://127.0.0.1:8380/pub/mirror/{}/{}", destination.path, artifact.name)
+        }
         DestinationKind::Registry => {
             format!("127.0.0.1:5000/{}@sha256:{}", destination.path, artifact.digest)
         }
-        DestinationKind::OstreeRepository => format!("http://127.0.0.1:8380/ostree + {}", destination.path),
+        DestinationKind::OstreeRepository => format!("http://127.0.0.1:8380/pub/ostree {}", destination.path),
     };
     let uploaded = request.artifacts.iter().map(|artifact| Uploaded {
         name: artifact.name.clone(),
