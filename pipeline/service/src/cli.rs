@@ -93,7 +93,7 @@ enum Command {
     Kickstart(kickstart::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
-    /// Do one piece of work on this machine; the service starts it.
+    /// The process of one job; the service starts it.
     #[command(hide = true)]
     Job(job::Args),
 }
@@ -102,7 +102,7 @@ enum Command {
 pub async fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = if cli.json { Format::Json } else { Format::Words };
-    match run(cli, format).await {
+    match Box::pin(run(cli, format)).await {
         Ok(ending) => ending.code(),
         Err(failure) => {
             failure.report(format);
@@ -125,7 +125,7 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
     }
     let call = Call::new(cli.config, cli.person, format)?;
     match cli.command {
-        Command::Serve(_) => serve::run(call).await,
+        Command::Serve(_) => Box::pin(serve::run(call)).await,
         Command::Status(args) => status::run(&call, &args).await,
         Command::Watch(args) => watch::run(&call, &args).await,
         Command::Show(args) => show::run(&call, &args).await,

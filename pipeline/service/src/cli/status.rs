@@ -1,5 +1,7 @@
 //! `muster status`: what is on its way, what is stuck, what is published.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 
 use super::call::{Call, Ending, Failure};
@@ -68,10 +70,11 @@ fn words(status: &Status) -> String {
         text.push('\n');
     }
     if status.parked > 0 {
-        text.push_str(&format!(
-            "{} could not be understood: see `muster parked`\n",
+        let _ = writeln!(
+            text,
+            "{} could not be understood: see `muster parked`",
             crate::story::words::count(status.parked, "message")
-        ));
+        );
     }
     text
 }
@@ -84,11 +87,8 @@ fn section(title: &str, briefs: &[Brief]) -> String {
     for brief in briefs {
         let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
         let age = crate::story::words::span(brief.age_s);
-        text.push_str(&format!(
-            "  {stage}  {} ({}, {age} old)\n",
-            output::plain(&brief.candidate),
-            brief.purpose
-        ));
+        let _ =
+            write!(text, "  {stage}  {} ({}, {age} old)\n", output::plain(&brief.candidate), brief.purpose);
         text.push_str(&output::wrap(&brief.headline, "      ", 100));
         text.push('\n');
     }

@@ -2,10 +2,11 @@
 
 use muster_flow::candidate::Candidate;
 use muster_flow::publish::{self, Publication, StreamRelease, Uploaded};
-use muster_flow::recipe::DestinationKind;
+use muster_flow::recipe::{Destination, DestinationKind};
 use serde::Serialize;
 
 use super::next_action::shell;
+use crate::adapters::mirror::layout::checksum_of;
 
 /// One published image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,46 +49,49 @@ fn images(publication: &Publication) -> Vec<Image> {
         location: uploaded.location.clone(),
         digest: uploaded.digest.clone(),
         size: uploaded.size,
-        verify: verify(destination.kind, uploaded),
+        verify: verify(destination, uploaded),
     };
     publication.uploaded.iter().map(image).collect()
 }
 
-fn verify(kind: DestinationKind, uploaded: &Uploaded) -> Vec<String> {
-    match kind {
-        DestinationKind::Mirror => mirror(uploaded),
+fn verify(destination: &Destination, uploaded: &Uploaded) -> Vec<String> {
+    match destination.kind {
+        DestinationKind::Mirror => mirror(uploaded, &destination.path.replace("$basearch", &uploaded.arch)),
         DestinationKind::Registry => registry(uploaded),
         DestinationKind::OstreeRepository => ostree(uploaded),
     }
 }
 
-fn mirror(uploaded: &Uploaded) -> Vec<String> {
-    let Some((folder, file)) = uploaded.location.rsplit_once('/') else { return Vec::new() };
-    vec![
-        format!("curl -fO {}", shell(&uploaded.location)),
-        format!("echo {} | sha256sum -c", shell(&format!("{}  {file}", uploaded.digest))),
-        format!("curl -f {} | gpg --verify", shell(&format!("{folder}/CHECKSUM"))),
-    ]
+/// The image, its signed checksum, and the key that lies at the root of the tree.
+fn mirror(uploaded: &Uploaded, path: &str) -> Vec<String> {
+    let address = &uploaded.location;
+    let checksum = checksum_of(&uploaded.name);
+    let mut commands =
+        vec![format!("curl -fO {}", shell(address)), format!("curl -fO {}", shell(&checksum_of(address)))];
+    if let Some(root) = address.strip_suffix(&format!("/{path}/{}", uploaded.name)) {
+        commands.push(format!("curl -f {} | gpg --import", shell(&format!("{root}/SIGNING-KEY.asc"))));
+    }
+    commands.push(format!("gpg --verify {}", shell(&checksum)));
+    commands.push(format!("sha256sum -c {}", shell(&checksum)));
+    commands
 }
 
 fn registry(uploaded: &Uploaded) -> Vec<String> {
+    let address = uploaded.location.trim_start_matches("docker://");
     // Only a registry on this machine speaks plain HTTP.
-    let plain = uploaded.location.starts_with("127.") || uploaded.location.starts_with("localhost");
-    let tls = if plain { "--tls-verify=false " } else { "" };
-    vec![format!("skopeo inspect {tls}{}", shell(&format!("docker://{}", uploaded.location)))]
+    let is_here = address.starts_with("127.") || address.starts_with("localhost");
+    let tls = if is_here { "--tls-verify=false " } else { "" };
+    vec![format!("skopeo inspect {tls}{}", shell(&format!("docker://{address}")))]
 }
 
 fn ostree(uploaded: &Uploaded) -> Vec<String> {
-    let Some((url, reference)) = uploaded.location.split_once(" + ").or(uploaded.location.split_once(' '))
-    else {
-        return Vec::new();
-    };
+    let Some((url, reference)) = uploaded.location.split_once(' ') else { return Vec::new() };
     vec![
-        "ostree init --repo=repo --mode=archive".to_owned(),
+        "ostree init --repo=repo --mode=bare-user".to_owned(),
         format!("ostree --repo=repo remote add --no-gpg-verify muster {}", shell(url)),
         format!("ostree --repo=repo pull muster {}", shell(reference)),
         format!(
-            "test \"$(ostree --repo=repo rev-parse {})\" = {}",
+            "test \"$(ostree --repo=repo rev-parse {})\" = {} && echo it is what was tested",
             shell(&format!("muster:{reference}")),
             shell(&uploaded.digest)
         ),

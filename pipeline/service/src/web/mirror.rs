@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{OriginalUri, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeDir;
 
@@ -43,9 +43,9 @@ pub fn serve(pages: Router, settings: &Settings) -> Router {
 pub fn files(root: PathBuf) -> Files {
     let listing = Router::new().fallback({
         let root = root.clone();
-        move |OriginalUri(whole): OriginalUri, request: Request| {
+        move |request: Request| {
             let root = root.clone();
-            async move { folder(&root, request.uri().path(), whole.path()) }
+            async move { folder(&root, request.uri().path()) }
         }
     });
     ServeDir::new(root).append_index_html_on_directories(false).fallback(listing)
@@ -75,12 +75,12 @@ fn no_page() -> Problem {
     )
 }
 
-/// A listing of the folder at `path` below the root, under the address that the stranger wrote.
-fn folder(root: &Path, path: &str, address: &str) -> Response {
+/// A listing of the folder at `path` below the root.
+fn folder(root: &Path, path: &str) -> Response {
     let Some(entries) = inside(root, path).and_then(|folder| entries(&folder)) else {
         return no_page().into_response();
     };
-    page::render(&Folder { path: address.to_owned(), entries }).into_response()
+    page::render(&Folder { path: path.to_owned(), entries }).into_response()
 }
 
 /// The folder below the root that an address names, if it is one and lies there.

@@ -20,7 +20,9 @@ use muster_flow::recipe::{
     Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
     Metadata, Packages, Product, Recipe,
 };
-use muster_flow::smoketest::{Before, Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight};
+use muster_flow::smoketest::{
+    Applies, Before, Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight,
+};
 use muster_flow::step::Handle;
 use tempfile::TempDir;
 
@@ -263,11 +265,13 @@ impl Tale {
 fn upload(request: &UploadRequest) -> UploadOutput {
     let destination = &request.destination;
     let location = |artifact: &Artifact| match destination.kind {
-        DestinationKind::Mirror => format!("http://127.0.0.1:8380/{}/{}", destination.path, artifact.name),
+        DestinationKind::Mirror => {
+            format!("http://127.0.0.1:8380/pub/mirror/{}/{}", destination.path, artifact.name)
+        }
         DestinationKind::Registry => {
             format!("127.0.0.1:5000/{}@sha256:{}", destination.path, artifact.digest)
         }
-        DestinationKind::OstreeRepository => format!("http://127.0.0.1:8380/ostree + {}", destination.path),
+        DestinationKind::OstreeRepository => format!("http://127.0.0.1:8380/pub/ostree {}", destination.path),
     };
     let uploaded = request.artifacts.iter().map(|artifact| Uploaded {
         name: artifact.name.clone(),
@@ -350,7 +354,7 @@ pub fn tests() -> Vec<Test> {
         forms: vec![Form::Qcow2],
         time_limit_s: 60,
         order,
-        applies: muster_flow::smoketest::Applies::Always,
+        applies: Applies::Always,
         before: Before::Nothing,
         script: "true".to_owned(),
         expected_failure: None,

@@ -1,5 +1,7 @@
 //! How events are shown: lines that stay, and on a terminal a foot with running work that is drawn anew.
 
+use std::fmt::Write;
+
 use anyhow::Result;
 use jiff::Timestamp;
 
@@ -70,7 +72,7 @@ fn said(at: Timestamp, subject: &str, text: &str) -> String {
     let mut said =
         format!("{}  {}  {}", at.strftime("%H:%M:%S"), output::plain(subject), output::plain(first));
     for line in lines {
-        said.push_str(&format!("\n          {}", output::plain(line)));
+        let _ = write!(said, "\n          {}", output::plain(line));
     }
     said
 }

@@ -1,0 +1,89 @@
+//! What is deliberately not there, read from the sources themselves. See `docs/ARCHITECTURE.md`.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The sources below a folder of this package, by path.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 10, "there is nothing to look at in {folder}");
+    found
+}
+
+/// The lines of some sources that hold any of some words.
+fn lines_with<'a>(sources: &'a [(PathBuf, String)], words: &[&str]) -> Vec<(&'a Path, &'a str)> {
+    let lines = sources.iter().flat_map(|(path, text)| text.lines().map(move |line| (path.as_path(), line)));
+    lines.filter(|(_, line)| words.iter().any(|word| line.contains(word))).collect()
+}
+
+#[test]
+fn nothing_but_the_store_knows_sql() {
+    let sources = sources("src");
+    let (store, others): (Vec<_>, Vec<_>) =
+        sources.into_iter().partition(|(path, _)| path.to_string_lossy().contains("/src/store"));
+    assert!(!lines_with(&store, &["sqlx::"]).is_empty(), "the store does not use sqlx any more");
+    assert_eq!(lines_with(&others, &["sqlx::"]), []);
+}
+
+#[test]
+fn adapters_know_neither_engine_nor_planner_nor_store() {
+    let adapters = sources("src/adapters");
+    assert_eq!(
+        lines_with(&adapters, &["crate::engine", "crate::planner", "store::Store", "store::Plan"]),
+        []
+    );
+    // Messages have a shape that the bus and the store share; nothing else of the store is known here.
+    let shared =
+        ["use crate::store::{Incoming, Parked};", "use crate::store::Incoming;", "use crate::store::Parked;"];
+    let known = lines_with(&adapters, &["crate::store"]);
+    let strange: Vec<_> = known.into_iter().filter(|(_, line)| !shared.contains(&line.trim())).collect();
+    assert_eq!(strange, []);
+}
+
+#[test]
+fn pages_and_stories_change_nothing_in_the_store() {
+    let all = sources("src");
+    let tells =
+        |path: &Path| ["/src/web", "/src/story"].iter().any(|part| path.to_string_lossy().contains(part));
+    let readers: Vec<_> = all.into_iter().filter(|(path, _)| tells(path)).collect();
+    assert!(readers.len() > 10);
+    let writing = [
+        ".ask(",
+        ".waive(",
+        ".hold(",
+        ".unhold(",
+        ".retry(",
+        ".cancel(",
+        ".replay(",
+        ".drop_parked(",
+        ".park(",
+        ".receive(",
+    ];
+    assert_eq!(lines_with(&readers, &writing), []);
+}
+
+#[test]
+fn flow_depends_on_serde_and_a_time_type_only() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flow/Cargo.toml");
+    let text = fs::read_to_string(manifest).unwrap();
+    let dependencies = text.split("[dependencies]").nth(1).unwrap().split('[').next().unwrap();
+    let names: Vec<&str> = dependencies
+        .lines()
+        .filter_map(|line| line.split('.').next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(names, ["jiff", "serde"]);
+}
