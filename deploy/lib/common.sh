@@ -128,4 +128,6 @@ hold_directory() {
     echo $$ >"$state/run"
     end_all
     rm -rf "$state/ports"
+    # From here on everything that is started carries the mark.
+    export MUSTER_RUN=$state
 }

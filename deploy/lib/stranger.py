@@ -70,11 +70,11 @@ class Stranger:
                         return archive.extractfile(member).read().decode()
         return ""
 
-    def ostree(self, image: dict, reference: str) -> None:
+    def ostree(self, image: dict) -> None:
         """The commit, pulled into a repository that has nothing yet."""
         repository = self.folder / "ostree"
         run("ostree", f"--repo={repository}", "init", "--mode=bare-user", cwd=self.folder)
-        address = image["location"].split("#")[0]
+        address, reference = image["location"].split()
         run("ostree", f"--repo={repository}", "remote", "add", "muster", address, "--set=gpg-verify=true",
             f"--gpg-import={self.folder / 'SIGNING-KEY.asc'}", cwd=self.folder)
         run("ostree", f"--repo={repository}", "pull", "muster", reference, cwd=self.folder)
@@ -91,7 +91,7 @@ class Stranger:
             elif destination["kind"] == "registry":
                 self.registry(image)
             else:
-                self.ostree(image, destination["path"].replace("$basearch", image["arch"]))
+                self.ostree(image)
 
 
 def main() -> None:
