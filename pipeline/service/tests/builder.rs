@@ -131,7 +131,7 @@ echo "outside" >$INSTALL_ROOT/var/log/outside.log
 %end
 "#;
 
-const CONTAINER: &str = r#"lang en_US.UTF-8
+const CONTAINER: &str = r"lang en_US.UTF-8
 timezone --utc Etc/UTC
 rootpw --lock --iscrypted locked
 bootloader --disabled
@@ -148,7 +148,7 @@ hello
 %post --erroronfail
 echo 'tsflags=nodocs' >>/etc/dnf.conf
 %end
-"#;
+";
 
 const TREEFILE: &str = r"
 ref: murmur/43/${basearch}/iot

@@ -118,7 +118,7 @@ pub async fn job(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
 /// Builds what is asked for.
 pub async fn build(desk: Desk, request: BuildRequest, settings: Settings) -> Result<BuildOutput> {
     let start = Instant::now();
-    let workshop = Workshop::open(desk, request, settings)?;
+    let workshop = Workshop::open(&desk, request, settings)?;
     check_machine(&workshop)?;
     let made = match workshop.request.product {
         Product::Disk => disk_image(&workshop).await,
