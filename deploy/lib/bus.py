@@ -6,7 +6,6 @@ bus.py listen AMQP PREFIX FILE                    writes each message of muster'
 """
 
 import json
-import signal
 import sys
 import zlib
 
@@ -69,7 +68,6 @@ def listen(path: str, prefix: str) -> None:
 
 def main() -> None:
     command, amqp, prefix, *rest = sys.argv[1:]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     configure(amqp, prefix)
     if command == "tag":
         tag(*rest)

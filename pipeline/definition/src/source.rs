@@ -107,12 +107,10 @@ fn read_text(file: &Path, path: &str) -> Result<String, SourceError> {
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> SourceError {
-    match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-            SourceError::Missing(path.to_owned())
-        }
-        _ => SourceError::Unreadable { path: path.to_owned(), reason: error.to_string() },
+    if [std::io::ErrorKind::NotFound, std::io::ErrorKind::NotADirectory].contains(&error.kind()) {
+        return SourceError::Missing(path.to_owned());
     }
+    SourceError::Unreadable { path: path.to_owned(), reason: error.to_string() }
 }
 
 /// A map from path to text, for tests and for files already in memory.

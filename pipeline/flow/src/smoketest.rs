@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::build::Artifact;
+use crate::build::{Artifact, BuildOutput};
 use crate::candidate::Candidate;
 use crate::recipe::{Budgets, Cell, Form};
 use crate::step::{Wanted, Work};
@@ -57,6 +57,9 @@ pub struct Test {
     /// The order: tests with a lower number run earlier.
     #[serde(default)]
     pub order: u32,
+    /// On which images it is asked for. Where it is not asked for, it can neither fail nor be missing.
+    #[serde(default)]
+    pub applies: Applies,
     /// What is done before the script.
     #[serde(default)]
     pub before: Before,
@@ -80,6 +83,35 @@ pub enum Weight {
     Gating,
     /// It is only shown.
     Informative,
+}
+
+/// On which images a test is asked for, beside its forms.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Applies {
+    /// On all.
+    #[default]
+    Always,
+    /// On those that boot an OSTree commit.
+    Ostree,
+    /// On those with one of these packages.
+    AnyPackage(Vec<String>),
+    /// On those whose recipe sets this limit.
+    Budget(Budget),
+}
+
+/// One limit of a recipe's budgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Budget {
+    /// Size of what is downloaded.
+    DownloadMib,
+    /// Number of installed packages.
+    Packages,
+    /// Number of documentation files.
+    DocumentationFiles,
+    /// Number of locales beside C.
+    Locales,
 }
 
 /// What is done to the guest before a test's script runs.
@@ -165,7 +197,7 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Smoketest>> {
                     candidate: candidate.id.to_string(),
                     artifact: artifact.clone(),
                     cell: cell.clone(),
-                    tests: tests_for(candidate, cell.artifact),
+                    tests: tests_for(candidate, cell.artifact, output),
                     packages: packages.clone(),
                     ostree_commit: commit.map(|commit| commit.digest.clone()),
                     budgets: candidate.recipe.smoketests.budgets.clone(),
@@ -176,9 +208,22 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Smoketest>> {
     wanted
 }
 
-fn tests_for(candidate: &Candidate, form: Form) -> Vec<Test> {
-    let mut tests: Vec<Test> =
-        candidate.tests.iter().filter(|test| test.forms.contains(&form)).cloned().collect();
+fn tests_for(candidate: &Candidate, form: Form, output: &BuildOutput) -> Vec<Test> {
+    let asked_for = |test: &&Test| test.forms.contains(&form) && applies(&test.applies, candidate, output);
+    let mut tests: Vec<Test> = candidate.tests.iter().filter(asked_for).cloned().collect();
     tests.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
     tests
+}
+
+fn applies(applies: &Applies, candidate: &Candidate, output: &BuildOutput) -> bool {
+    let budgets = &candidate.recipe.smoketests.budgets;
+    match applies {
+        Applies::Always => true,
+        Applies::Ostree => output.artifacts.iter().any(|artifact| artifact.form == Form::OstreeCommit),
+        Applies::AnyPackage(names) => output.packages.iter().any(|package| names.contains(&package.name)),
+        Applies::Budget(Budget::DownloadMib) => budgets.download_mib.is_some(),
+        Applies::Budget(Budget::Packages) => budgets.packages.is_some(),
+        Applies::Budget(Budget::DocumentationFiles) => budgets.documentation_files.is_some(),
+        Applies::Budget(Budget::Locales) => budgets.locales.is_some(),
+    }
 }

@@ -1,1 +1,10 @@
-//! A pretend outside world, for tests only.
+//! A pretend outside world, with faults on demand. For tests only; it is never shipped.
+//!
+//! The world remembers everything that was done to it, so that a test asserts on its end state and on how often each
+//! thing was done, never on the calls that led there.
+
+pub mod world;
+pub mod ports;
+pub mod upstream;
+pub mod death;
+pub mod database;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use muster_flow::recipe::{Recipe, Repository, Signatures};
 use serde::Deserialize;
 
 use crate::adapters;
@@ -18,6 +19,8 @@ pub struct Settings {
     pub service: Service,
     /// Where recipes, definitions and smoketests are read from.
     pub definitions: adapters::definitions::Settings,
+    /// Where recipes take packages from that do not say it themselves.
+    pub packages: PackageSources,
     /// The engine's pace.
     pub engine: Engine,
     /// The bus; without it only people, sweeps and the calendar bring changes.
@@ -46,6 +49,8 @@ pub struct Service {
     pub listen: String,
     /// The address at which strangers reach it, without a slash at the end; made from `listen` by default.
     pub url: Option<String>,
+    /// Days that the files of a finished candidate which no stream points at are kept on this machine.
+    pub keep_days: i64,
 }
 
 impl Default for Service {
@@ -55,7 +60,30 @@ impl Default for Service {
             database: None,
             listen: "127.0.0.1:8380".to_owned(),
             url: None,
+            keep_days: 7,
         }
+    }
+}
+
+/// Where recipes take packages from that do not say it themselves.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackageSources {
+    /// Package repositories; they stand in for those that definitions name.
+    pub repositories: Vec<Repository>,
+    /// Whether packages from them must be signed.
+    pub signatures: Signatures,
+}
+
+impl PackageSources {
+    /// A recipe with these repositories, if it names none.
+    #[must_use]
+    pub fn complete(&self, mut recipe: Recipe) -> Recipe {
+        if recipe.packages.repositories.is_empty() {
+            recipe.packages.repositories.clone_from(&self.repositories);
+            recipe.packages.signatures = self.signatures;
+        }
+        recipe
     }
 }
 
@@ -67,6 +95,8 @@ pub struct Engine {
     pub tick_ms: u64,
     /// Milliseconds between two looks at work that goes on outside.
     pub look_ms: i64,
+    /// Seconds between two sweeps for what the bus did not say.
+    pub sweep_s: u64,
     /// Seconds without a change before a scratch candidate starts.
     pub quiet_s: i64,
     /// Seconds after which a scratch candidate starts although changes still come.
@@ -87,7 +117,8 @@ impl Default for Engine {
     fn default() -> Self {
         Engine {
             tick_ms: 500,
-            look_ms: 1000,
+            look_ms: 250,
+            sweep_s: 300,
             quiet_s: 60,
             at_most_s: 900,
             parallel_builds: 1,
@@ -125,6 +156,11 @@ impl Settings {
     pub fn database(&self) -> String {
         let in_state = || format!("sqlite://{}", self.service.state.join("muster.db").display());
         self.service.database.clone().unwrap_or_else(in_state)
+    }
+
+    /// The folder of the jobs of one kind.
+    pub fn jobs(&self, kind: &str) -> PathBuf {
+        self.service.state.join("jobs").join(kind)
     }
 
     /// The address at which strangers reach us, without a slash at the end.

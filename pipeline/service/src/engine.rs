@@ -5,6 +5,8 @@
 
 mod summary;
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +70,11 @@ impl Engine {
         Engine { store, ports, clock, pace, wake: Wake::default() }
     }
 
+    /// The time between two sweeps.
+    pub fn sweeping(&self) -> Duration {
+        Duration::from_secs(self.pace.sweep_s)
+    }
+
     /// What wakes the planner.
     pub fn wake(&self) -> Wake {
         self.wake.clone()
@@ -97,7 +104,7 @@ impl Engine {
         let tick = Duration::from_millis(self.pace.tick_ms);
         let mut drives = FuturesUnordered::new();
         loop {
-            match self.claim().await {
+            match self.claim_beside(&mut drives).await {
                 Ok(claimed) => drives.extend(claimed.into_iter().map(|claimed| self.drive(claimed))),
                 Err(error) => tracing::error!("cannot claim steps: {error:#}"),
             }
@@ -106,6 +113,20 @@ impl Engine {
                 Some(()) = drives.next() => self.wake.plan.notify_one(),
                 () = self.wake.drive.notified() => {}
                 () = &mut pause => {}
+            }
+        }
+    }
+
+    /// Claims steps while drives go on: one of them may hold the database that a claim waits for.
+    async fn claim_beside<F: Future<Output = ()>>(
+        &self,
+        drives: &mut FuturesUnordered<F>,
+    ) -> Result<Vec<Claimed>> {
+        let mut claim = pin!(self.claim());
+        loop {
+            tokio::select! {
+                claimed = &mut claim => return claimed,
+                Some(()) = drives.next() => self.wake.plan.notify_one(),
             }
         }
     }
@@ -138,22 +159,23 @@ impl Engine {
 
     /// Moves one step on, renewing its lease meanwhile.
     async fn drive(&self, claimed: Claimed) {
-        let result = {
-            let mut work = pin!(self.dispatch(&claimed));
-            loop {
-                tokio::select! {
-                    result = &mut work => break result,
-                    () = tokio::time::sleep(RENEWAL) => {
-                        if let Err(error) = self.store.renew(&claimed).await {
-                            tracing::warn!(step.key = %claimed.key, "cannot renew its lease: {error:#}");
-                        }
-                    }
-                }
-            }
+        // Both go on together: the work may hold the database that the renewal waits for.
+        let result = tokio::select! {
+            result = self.dispatch(&claimed) => result,
+            never = self.renew_forever(&claimed) => match never {},
         };
         if let Err(error) = result {
             // The lease runs out, and the step is tried again.
             tracing::error!(step.key = %claimed.key, "cannot move it on: {error:#}");
+        }
+    }
+
+    async fn renew_forever(&self, claimed: &Claimed) -> Infallible {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            if let Err(error) = self.store.renew(claimed).await {
+                tracing::warn!(step.key = %claimed.key, "cannot renew its lease: {error:#}");
+            }
         }
     }
 

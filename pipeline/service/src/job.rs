@@ -4,7 +4,7 @@
 //! is begun once by its key, and what came of it lies in its folder. The job's process holds a lock for as long as it
 //! lives, so that nobody needs to trust a process id.
 //!
-//! In a job's folder: `request.json` (what is asked for), `lock`, `pid`, `progress` (lines for a person, the last one
+//! In a job's folder: `key` (the step's), `request.json` (what is asked for), `lock`, `pid`, `progress` (lines for a person, the last one
 //! is shown), `job.log` (what the process wrote), `result.json` (what came of it; written last, by rename), `work/`
 //! (whatever the job likes; emptied before each start).
 
@@ -31,8 +31,8 @@ pub struct Jobs {
     pub root: PathBuf,
     /// The `muster` program itself.
     pub program: PathBuf,
-    /// The configuration file that the job's process reads.
-    pub config: PathBuf,
+    /// The configuration file that the job's process reads, if there is one.
+    pub config: Option<PathBuf>,
 }
 
 /// What came of a job.
@@ -47,15 +47,16 @@ impl Jobs {
     /// Begins the job named by `key`, or finds it begun.
     pub fn ensure<R: Serialize>(&self, key: &StepKey, request: &R) -> Result<Handle, Fault> {
         let folder = self.root.join(key.flat());
-        self.begin(&folder, request).map_err(Fault::retry)?;
+        self.begin(key, &folder, request).map_err(Fault::retry)?;
         Ok(Handle(folder.display().to_string()))
     }
 
-    fn begin<R: Serialize>(&self, folder: &Path, request: &R) -> Result<()> {
+    fn begin<R: Serialize>(&self, key: &StepKey, folder: &Path, request: &R) -> Result<()> {
         if folder.join("result.json").exists() || is_locked(folder)? {
             return Ok(());
         }
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        write_whole(&folder.join("key"), key.0.as_bytes())?;
         write_whole(&folder.join("request.json"), &serde_json::to_vec_pretty(request)?)?;
         let log = File::options().create(true).append(true).open(folder.join("job.log"))?;
         #[expect(
@@ -63,7 +64,10 @@ impl Jobs {
             reason = "a job must outlive the service, which no other program may"
         )]
         let mut command = tokio::process::Command::new(&self.program);
-        command.arg("--config").arg(&self.config).args(["job", self.kind]).arg(folder);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        command.args(["job", self.kind]).arg(folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         // The runtime reaps the child when it ends; nobody waits for it here.
@@ -107,6 +111,18 @@ impl Jobs {
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// The jobs whose folders lie below `root`: each folder with the key of its step.
+pub fn folders(root: &Path) -> Vec<(PathBuf, StepKey)> {
+    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+    let folders = entries.filter_map(Result::ok).map(|entry| entry.path());
+    folders
+        .filter_map(|folder| {
+            let key = fs::read_to_string(folder.join("key")).ok()?;
+            Some((folder, StepKey(key)))
+        })
+        .collect()
 }
 
 /// What a job's process works with.
@@ -180,6 +196,12 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Whether the process of a job is alive.
+pub fn is_alive(folder: &Path) -> bool {
+    // When in doubt it is.
+    is_locked(folder).unwrap_or(true)
+}
+
 fn is_locked(folder: &Path) -> Result<bool> {
     let lock = match File::open(folder.join("lock")) {
         Ok(lock) => lock,
@@ -208,7 +230,7 @@ mod tests {
     use super::*;
 
     fn jobs(root: &Path) -> Jobs {
-        Jobs { kind: "test", root: root.to_owned(), program: "/bin/true".into(), config: "/dev/null".into() }
+        Jobs { kind: "test", root: root.to_owned(), program: "/bin/true".into(), config: None }
     }
 
     fn begun(root: &Path) -> Handle {

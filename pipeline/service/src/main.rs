@@ -1,2 +1,8 @@
 //! The `muster` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    muster::cli::main().await
+}

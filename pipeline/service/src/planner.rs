@@ -100,7 +100,7 @@ impl Planner {
             return Ok(0);
         }
         let count = messages.len();
-        let knowledge = self.knowledge().await?;
+        let knowledge = knowledge(&self.store, &*self.upstream).await?;
         let digest = self.upstream.digest(messages, &knowledge).await.context("cannot digest messages")?;
         self.store.park(&digest.parked).await?;
         self.record(plan, &digest.weighed, &knowledge).await?;
@@ -113,7 +113,7 @@ impl Planner {
         if changes.is_empty() {
             return Ok(0);
         }
-        let knowledge = self.knowledge().await?;
+        let knowledge = knowledge(&self.store, &*self.upstream).await?;
         let weighed: Vec<Weighed> = changes
             .into_iter()
             .map(|change| {
@@ -127,28 +127,6 @@ impl Planner {
             .collect();
         self.record(plan, &weighed, &knowledge).await?;
         Ok(weighed.len())
-    }
-
-    /// What is known of the recipes now.
-    async fn knowledge(&self) -> Result<Knowledge> {
-        let recipes = self.upstream.recipes().await.context("cannot read the recipes")?;
-        let installed = self.store.installed().await?;
-        let mut knowledge = Knowledge { recipes, installed, ..Knowledge::default() };
-        for recipe in &knowledge.recipes {
-            if !knowledge.installed.values().any(|recipes| recipes.contains(&recipe.name)) {
-                knowledge.unbuilt.insert(recipe.name.clone());
-            }
-            match self.upstream.files(recipe).await {
-                Ok(files) => {
-                    knowledge.files.insert(recipe.name.clone(), files);
-                }
-                // A definition that cannot be read now touches nothing but itself; its build will say why.
-                Err(error) => {
-                    tracing::warn!(recipe.name = %recipe.name, "cannot read what it includes: {error:#}")
-                }
-            }
-        }
-        Ok(knowledge)
     }
 
     /// Admits every touch and records it all.
@@ -314,6 +292,28 @@ impl Planner {
             }
         }
     }
+}
+
+/// What is known of the recipes now.
+pub async fn knowledge(store: &Store, upstream: &dyn Upstream) -> Result<Knowledge> {
+    let recipes = upstream.recipes().await.context("cannot read the recipes")?;
+    let installed = store.installed().await?;
+    let mut knowledge = Knowledge { recipes, installed, ..Knowledge::default() };
+    for recipe in &knowledge.recipes {
+        if !knowledge.installed.values().any(|recipes| recipes.contains(&recipe.name)) {
+            knowledge.unbuilt.insert(recipe.name.clone());
+        }
+        match upstream.files(recipe).await {
+            Ok(files) => {
+                knowledge.files.insert(recipe.name.clone(), files);
+            }
+            // A definition that cannot be read now touches nothing but itself; its build will say why.
+            Err(error) => {
+                tracing::warn!(recipe.name = %recipe.name, "cannot read what it includes: {error:#}");
+            }
+        }
+    }
+    Ok(knowledge)
 }
 
 /// A change that a person asks for.

@@ -2,6 +2,8 @@
 //!
 //! An adapter holds no loop, no sleep, no retry, no SQL and no decision.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use muster_flow::announce::Announce;
 use muster_flow::build::Build;
@@ -21,6 +23,21 @@ pub trait Port<W: Work>: Send + Sync {
 
     /// Stops the work and removes what it left outside. Work that is over or unknown is no fault.
     async fn cancel(&self, handle: &Handle) -> Result<(), Fault>;
+}
+
+#[async_trait]
+impl<W: Work, P: Port<W> + ?Sized> Port<W> for Arc<P> {
+    async fn ensure(&self, key: &StepKey, request: &W::Request) -> Result<Handle, Fault> {
+        (**self).ensure(key, request).await
+    }
+
+    async fn observe(&self, handle: &Handle) -> Result<Observation<W::Output>, Fault> {
+        (**self).observe(handle).await
+    }
+
+    async fn cancel(&self, handle: &Handle) -> Result<(), Fault> {
+        (**self).cancel(handle).await
+    }
 }
 
 /// What a look at running work showed.

@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
@@ -26,6 +24,7 @@ pub use read::{JournalLine, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};
 
 use crate::clock::Clock;
+pub(crate) use crate::{decode, encode};
 
 /// How many connections one process opens at the most.
 const CONNECTIONS: u32 = 6;
@@ -211,15 +210,6 @@ fn placeholders(rows: usize, columns: usize) -> String {
         text.push(')');
     }
     text
-}
-
-fn encode<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).context("cannot encode a fact")
-}
-
-fn decode<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .with_context(|| format!("cannot decode a fact of type {}", std::any::type_name::<T>()))
 }
 
 fn time(milliseconds: i64) -> Timestamp {

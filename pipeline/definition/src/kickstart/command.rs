@@ -159,18 +159,15 @@ fn write_row(text: &mut String, row: &Row, values: &Values) {
     let name = row.name();
     // Writing into a string cannot fail.
     let _ = match (values.find(row.key), row.takes) {
-        (None, _) => Ok(()),
+        (None, _) | (Some(_), Takes::Constants(_)) => Ok(()),
         (Some(Value::Set), _) => write!(text, " {name}"),
         (Some(Value::Text(value)), Takes::Constant(constant)) if value == constant => write!(text, " {name}"),
-        (Some(Value::Text(_)), Takes::Constant(_)) | (Some(_), Takes::Constants(_)) => Ok(()),
-        (Some(Value::Text(value)), Takes::Word | Takes::OptionalWord) if !value.is_empty() => {
-            write!(
-                text,
-                " {}",
-                if row.show == Show::Quoted { words::in_quotes(value).into() } else { words::bare(value) }
-            )
-        }
-        (Some(Value::Text(value)), _) if value.is_empty() => Ok(()),
+        (Some(Value::Text(_)), Takes::Constant(_)) => Ok(()),
+        (Some(Value::Text(value)), Takes::Word | Takes::OptionalWord) => match row.show {
+            Show::Quoted => write!(text, " {}", words::in_quotes(value)),
+            Show::Bare | Show::Zero | Show::Hidden => write!(text, " {}", words::bare(value)),
+        },
+        (Some(Value::Text(value)), _) if value.is_empty() && !row.required => Ok(()),
         (Some(Value::Text(value)), _) => write!(text, " {name}={}", shown(row, value)),
         (Some(Value::Number(0)), _) if row.show != Show::Zero => Ok(()),
         (Some(Value::Number(number)), _) => write!(text, " {name}={number}"),
@@ -188,6 +185,17 @@ fn write_row(text: &mut String, row: &Row, values: &Values) {
 fn shown<'a>(row: &Row, value: &'a str) -> std::borrow::Cow<'a, str> {
     match row.show {
         Show::Quoted => words::in_quotes(value).into(),
+        // Nothing after the sign reads back as nothing.
+        Show::Bare | Show::Zero | Show::Hidden if value.is_empty() => "".into(),
         Show::Bare | Show::Zero | Show::Hidden => words::bare(value),
     }
+}
+
+/// The words, each with a blank before it.
+pub(super) fn words_written(words: &[String]) -> String {
+    words.iter().fold(String::new(), |mut text, word| {
+        text.push(' ');
+        text.push_str(&words::bare(word));
+        text
+    })
 }

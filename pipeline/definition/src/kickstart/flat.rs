@@ -48,7 +48,7 @@ fn commands(text: &mut String, document: &Document) {
         };
         parts.insert(*place, part);
     }
-    parts.values().for_each(|part| text.push_str(part));
+    text.extend(parts.into_values());
 }
 
 fn script(text: &mut String, script: &Script, syntax: Syntax) {

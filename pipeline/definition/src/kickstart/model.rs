@@ -99,7 +99,7 @@ pub struct Repo {
     pub at: (String, usize),
 }
 
-/// A system that comes as an OSTree commit.
+/// A system that comes as an `OSTree` commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OstreeSetup {
     /// Name of the operating system in the deployment.
@@ -114,7 +114,7 @@ pub struct OstreeSetup {
     pub verify: bool,
 }
 
-/// A system that comes as an OSTree commit in a container image.
+/// A system that comes as an `OSTree` commit in a container image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OstreeContainer {
     /// Name of the operating system in the deployment.
@@ -227,6 +227,7 @@ pub struct Storage {
 
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent option of the command")]
 pub struct Partition {
     /// The mount point, or `swap`, `biosboot`, `pv.01`, `raid.01`.
     pub mount_point: String,
@@ -269,6 +270,7 @@ pub struct RequiredPartitions {
 
 /// Partitions laid out by the installer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent option of the command")]
 pub struct AutoPartition {
     /// `plain`, `lvm`, `thinp` or `btrfs`; the default of the release when not given.
     pub scheme: Option<String>,
@@ -455,7 +457,7 @@ pub struct Services {
     pub disabled: Vec<String>,
 }
 
-/// The mode of SELinux.
+/// The mode of `SELinux`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selinux {

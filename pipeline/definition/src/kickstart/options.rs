@@ -25,11 +25,11 @@ pub(super) fn parse(words: &[String], rows: &[&'static Row], syntax: Syntax) -> 
     let mut rest = words;
     while let Some(word) = rest.first() {
         if word == "--" {
-            rest = reading.take_words(&rest[1..], |_| true)?;
+            rest = reading.take_words(&rest[1..], |_, _| true);
             continue;
         }
         match reading.find(word)? {
-            Found::Word => rest = reading.take_run(rest)?,
+            Found::Word => rest = reading.take_words(rest, Reading::is_word),
             Found::Unknown => {
                 reading.given.left_over.push(word.clone());
                 rest = &rest[1..];
@@ -85,17 +85,13 @@ impl Reading<'_> {
         }
     }
 
-    /// Words up to the next option; those no place takes are left over.
-    fn take_run<'w>(&mut self, words: &'w [String]) -> Result<&'w [String], Fault> {
-        self.take_words(words, |this| matches!(this, Ok(Found::Word)))
+    fn is_word(&self, word: &str) -> bool {
+        matches!(self.find(word), Ok(Found::Word))
     }
 
-    fn take_words<'w>(
-        &mut self,
-        words: &'w [String],
-        is_word: impl Fn(Result<Found, Fault>) -> bool,
-    ) -> Result<&'w [String], Fault> {
-        let run = words.iter().take_while(|word| *word != "--" && is_word(self.find(word))).count();
+    /// Takes the words up to one that is none; those no place takes are left over.
+    fn take_words<'w>(&mut self, words: &'w [String], is_word: impl Fn(&Self, &str) -> bool) -> &'w [String] {
+        let run = words.iter().take_while(|word| *word != "--" && is_word(self, word)).count();
         let (mut run, rest) = words.split_at(run);
         while let (Some(first), Some(place)) = (run.first(), self.places.pop_front()) {
             if place.takes == Takes::Words {
@@ -111,7 +107,7 @@ impl Reading<'_> {
             self.places.pop_front();
         }
         self.given.left_over.extend(run.iter().cloned());
-        Ok(rest)
+        rest
     }
 
     fn take_option<'w>(
@@ -138,7 +134,7 @@ impl Reading<'_> {
             }
             (_, Some(value)) => store(values, row, value)?,
             (takes, None) => {
-                let next = rest.first().filter(|word| matches!(self.find(word), Ok(Found::Word)));
+                let next = rest.first().filter(|word| self.is_word(word));
                 let values = &mut self.given.values;
                 match next {
                     Some(word) => {
@@ -183,14 +179,17 @@ pub(super) fn strange(all: &[Row], word: &str, syntax: Syntax) -> Fault {
         return Fault::new(format!("{word} is no word of its own here"), format!("write {}", row.name()));
     }
     if !word.starts_with('-') {
-        return Fault::new(format!("nothing is expected at {word:?}"), "remove it, or put values in quotes");
+        return Fault::new(
+            format!("nothing is expected at {word:?}"),
+            "remove it; a list has no blanks after its commas, and a value with blanks stands in quotes",
+        );
     }
     let name = word.split('=').next().unwrap_or(word);
     let elsewhere = all.iter().find(|row| row.spellings.contains(&name));
     let same = |row: &&Row| row.releases.include(syntax) && elsewhere.is_some_and(|gone| gone.key == row.key);
     match elsewhere {
-        Some(row) if row.releases.first().is_some_and(|first| first > syntax) => {
-            let first = row.releases.first().map(|first| first.to_string()).unwrap_or_default();
+        Some(row) if row.releases.next_after(syntax).is_some() => {
+            let first = row.releases.next_after(syntax).map(|first| first.to_string()).unwrap_or_default();
             Fault::new(
                 format!("{syntax} does not know {name}"),
                 format!("it came with {first}: leave it out"),
@@ -249,14 +248,13 @@ fn store(values: &mut Values, row: &'static Row, text: String) -> Result<(), Fau
             return refuse(format!("one of {}", choices.join(", ")));
         }
         Takes::Means(meanings) => {
-            let meaning = meanings.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(&text));
-            match meaning {
-                Some((_, meaning)) => values.set_text(row.key, *meaning),
-                None => {
-                    let spellings: Vec<&str> = meanings.iter().map(|(spelling, _)| *spelling).collect();
-                    return refuse(format!("one of {}", spellings.join(", ")));
-                }
-            }
+            let Some((_, meaning)) =
+                meanings.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(&text))
+            else {
+                let spellings: Vec<&str> = meanings.iter().map(|(spelling, _)| *spelling).collect();
+                return refuse(format!("one of {}", spellings.join(", ")));
+            };
+            values.set_text(row.key, *meaning);
         }
         Takes::List => values.set(row.key, Value::List(items(&text))),
         Takes::Lists => values.append(row.key, items(&text)),

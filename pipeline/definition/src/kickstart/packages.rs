@@ -151,11 +151,17 @@ impl PackageSet {
             };
             text.extend(["@", name, option, "\n"]);
         }
-        self.install.iter().for_each(|name| text.extend([name, "\n"]));
+        for name in &self.install {
+            text.extend([name, "\n"]);
+        }
         let mut excluded_groups = self.excluded_groups.clone();
         excluded_groups.sort();
-        excluded_groups.iter().for_each(|name| text.extend(["-@", name, "\n"]));
-        self.exclude.iter().for_each(|name| text.extend(["-", name, "\n"]));
+        for name in &excluded_groups {
+            text.extend(["-@", name, "\n"]);
+        }
+        for name in &self.exclude {
+            text.extend(["-", name, "\n"]);
+        }
         text.push('\n');
         if Releases("F8-").include(syntax) {
             text.push_str("%end\n");

@@ -13,7 +13,7 @@ use super::row::{Releases, Row, Takes};
 use super::section::{self, Open};
 use super::values::{Value, Values};
 use super::words::{self, Comments, Unsplit};
-use crate::Source;
+use crate::{Source, SourceError};
 use std::collections::{HashMap, HashSet};
 
 /// An include may lie this deep; nobody writes deeper ones, and the stack stays small.
@@ -113,7 +113,8 @@ impl Reader<'_> {
             None => fault.at(path, 0),
         };
         let (file, content) = self.source.text(path, included_from).map_err(|cause| {
-            let instead = if including.is_some() { "add the file, or correct the path" } else { "" };
+            let is_missing = matches!(cause, SourceError::Missing(_)) && including.is_some();
+            let instead = if is_missing { "add the file, or correct the path" } else { "" };
             error(Fault::new(cause.to_string(), instead))
         })?;
         self.limits(&file, content.len()).map_err(error)?;

@@ -17,9 +17,11 @@ impl Releases {
         self.ranges().any(|(first, last)| first <= syntax && syntax <= last)
     }
 
-    /// The first release after `syntax` that is one of them.
-    pub(super) fn first(self) -> Option<Syntax> {
-        self.ranges().map(|(first, _)| first).min()
+    /// The first release after `syntax` with which they begin, one of the same distribution if there is any.
+    pub(super) fn next_after(self, syntax: Syntax) -> Option<Syntax> {
+        let later = || self.ranges().map(|(first, _)| first).filter(|first| *first > syntax);
+        let of_same_kind = later().filter(|first| first.is_enterprise() == syntax.is_enterprise()).min();
+        of_same_kind.or_else(|| later().min())
     }
 
     fn ranges(self) -> impl Iterator<Item = (Syntax, Syntax)> {

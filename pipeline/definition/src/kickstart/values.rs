@@ -32,6 +32,16 @@ impl Values {
         self.0.contains_key(key)
     }
 
+    /// Whether the option is there with a value that says something.
+    pub(super) fn says(&self, key: &str) -> bool {
+        match self.0.get(key) {
+            None | Some(Value::Number(0)) => false,
+            Some(Value::Set | Value::Number(_)) => true,
+            Some(Value::Text(text)) => !text.is_empty(),
+            Some(Value::List(items)) => !items.is_empty(),
+        }
+    }
+
     /// The text of `key`; an empty one counts as none.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         match self.0.get(key)? {

@@ -13,7 +13,9 @@ pub(super) fn all_hold(conditions: &Value, variables: &Keys) -> Result<bool, Str
         Value::Array(several) if several.iter().all(Value::is_string) => {
             several.iter().filter_map(Value::as_str).collect()
         }
-        _ => return Err("if: must be a condition or a list of conditions; write NAME == VALUE".to_owned()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            return Err("if: must be a condition or a list of conditions; write NAME == VALUE".to_owned());
+        }
     };
     let mut all = true;
     for condition in conditions {

@@ -71,8 +71,8 @@ impl Reader<'_> {
             if depth == DEEPEST {
                 return Err(error(format!("includes lie more than {DEEPEST} deep; include fewer files")));
             }
-            let included = self.file(&beside(&file, &include), &file, depth + 1)?;
-            merge(&mut keys, included);
+            let theirs = self.file(&beside(&file, &include), &file, depth + 1)?;
+            merge(&mut keys, theirs);
         }
         Ok(keys)
     }

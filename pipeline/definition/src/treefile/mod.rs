@@ -1,4 +1,4 @@
-//! Treefiles: what rpm-ostree composes an OSTree commit from.
+//! Treefiles: what rpm-ostree composes an `OSTree` commit from.
 //!
 //! Knows the keys, the two formats, the include closure and the rules by which files merge. Must not know how
 //! a commit is composed.
@@ -65,7 +65,7 @@ pub struct Treefile {
     pub recommends: bool,
     /// Arguments of dracut.
     pub initramfs_args: Vec<String>,
-    /// Whether SELinux labels are written.
+    /// Whether `SELinux` labels are written.
     pub selinux: bool,
     /// The version written into os-release.
     pub mutate_os_release: Option<String>,

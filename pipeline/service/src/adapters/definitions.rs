@@ -1,8 +1,216 @@
-//! Under construction.
+//! Where recipes, definitions and smoketests are read from: a plain folder, or a branch of a git repository.
+//!
+//! It knows files and git. It must not know what a change is, nor weigh anything: it says what is there now, and what
+//! has changed since it was last looked at.
 
+mod git;
+mod recipes;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use muster_definition::kickstart::{self, Syntax};
+use muster_definition::{Directory, Source, SourceError, treefile};
+use muster_flow::recipe::{Definition, Product, Recipe};
 use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use git::Mirror;
 
 /// Its section of the configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {}
+pub struct Settings {
+    /// A folder, a git work tree, a bare git repository, or the address of one. A folder is read as it stands unless
+    /// `branch` is set.
+    pub path: String,
+    /// The branch that is read; in a bare or remote repository its default branch when this is empty.
+    pub branch: String,
+    /// The folders that hold recipes (`*.toml`), below the root.
+    pub recipes: Vec<String>,
+    /// The folder that holds smoketests, below the root.
+    pub smoketests: String,
+    /// Seconds for which a look at a remote repository holds good, unless a message says that something was pushed.
+    pub refresh_s: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            path: ".".to_owned(),
+            branch: String::new(),
+            recipes: vec!["kickstarts".to_owned(), "ostree-refs".to_owned()],
+            smoketests: "smoketests".to_owned(),
+            refresh_s: 60,
+        }
+    }
+}
+
+/// The files of definitions as they are at one moment.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// The folder they lie in.
+    pub root: PathBuf,
+    /// The commit; empty for a plain folder.
+    pub commit: String,
+}
+
+/// What was pushed since the last look that was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The commit that was settled last; empty when there is none.
+    pub from: String,
+    /// The tip of the branch.
+    pub to: String,
+    /// The branch.
+    pub branch: String,
+    /// The files that differ.
+    pub files: Vec<String>,
+}
+
+/// Reads recipes and definitions.
+#[derive(Debug)]
+pub struct Definitions {
+    settings: Settings,
+    place: Place,
+    /// Include closures by commit, file, version and architectures: a commit's never change.
+    closures: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Git(Mirror),
+}
+
+impl Definitions {
+    /// Prepares to read; `state` is the service's folder, where a mirror of a git repository is kept.
+    pub fn new(settings: Settings, state: &Path, clock: Clock) -> Result<Self> {
+        let folder = Path::new(&settings.path);
+        let is_local = folder.is_dir();
+        let is_bare = is_local && folder.join("HEAD").is_file() && folder.join("objects").is_dir();
+        let is_address = settings.path.contains("://") || settings.path.contains('@');
+        let place = if is_local && !is_bare && settings.branch.is_empty() {
+            Place::Folder(folder.to_owned())
+        } else if is_local || is_address {
+            Place::Git(Mirror::new(&settings, &state.join("definitions"), clock))
+        } else {
+            bail!(
+                "definitions.path: there is no folder {:?}, and it is no address of a repository",
+                settings.path
+            );
+        };
+        Ok(Definitions { settings, place, closures: Mutex::new(BTreeMap::new()) })
+    }
+
+    /// The files as they are now; a git repository is asked at most once in a while.
+    pub async fn tree(&self) -> Result<Tree> {
+        match &self.place {
+            Place::Folder(root) => Ok(Tree { root: root.clone(), commit: String::new() }),
+            Place::Git(mirror) => mirror.tree().await,
+        }
+    }
+
+    /// Every recipe. An error names the file and the key.
+    pub async fn recipes(&self) -> Result<Vec<Recipe>> {
+        recipes::read(&self.tree().await?.root, &self.settings.recipes)
+    }
+
+    /// The folder of the smoketests.
+    pub async fn smoketests(&self) -> Result<PathBuf> {
+        Ok(self.tree().await?.root.join(&self.settings.smoketests))
+    }
+
+    /// A recipe's definition with everything it includes, at the commit that is current.
+    pub async fn freeze(&self, recipe: &Recipe) -> Result<Definition> {
+        let tree = self.tree().await?;
+        let texts = closure(recipe, &tree.root)?;
+        Ok(Definition { file: recipe.definition.file.clone(), commit: tree.commit, texts })
+    }
+
+    /// The files that a recipe's definition includes, itself among them.
+    pub async fn files(&self, recipe: &Recipe) -> Result<BTreeSet<String>> {
+        let tree = self.tree().await?;
+        if tree.commit.is_empty() {
+            return Ok(closure(recipe, &tree.root)?.into_keys().collect());
+        }
+        let name = [&tree.commit, &recipe.definition.file, &recipe.version, &recipe.arches.join(" ")]
+            .map(String::as_str)
+            .join("\n");
+        let mut closures = self.closures.lock().await;
+        if let Some(files) = closures.get(&name) {
+            return Ok(files.clone());
+        }
+        let files: BTreeSet<String> = closure(recipe, &tree.root)?.into_keys().collect();
+        closures.retain(|known, _| known.starts_with(&tree.commit));
+        closures.insert(name, files.clone());
+        Ok(files)
+    }
+
+    /// Asks the repository now, and says what has been pushed since the last settled look. `None` when nothing was, or
+    /// when the definitions lie in a plain folder, which has no pushes.
+    pub async fn look(&self) -> Result<Option<Pushed>> {
+        match &self.place {
+            Place::Folder(_) => Ok(None),
+            Place::Git(mirror) => mirror.look().await,
+        }
+    }
+
+    /// Remembers that what was pushed up to `commit` has been dealt with.
+    pub async fn settle(&self, commit: &str) -> Result<()> {
+        match &self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Git(mirror) => mirror.settle(commit).await,
+        }
+    }
+
+    /// Whether pushes can be read again at their source.
+    pub fn has_history(&self) -> bool {
+        matches!(self.place, Place::Git(_))
+    }
+}
+
+/// Every file of the include closure, with its text.
+fn closure(recipe: &Recipe, root: &Path) -> Result<BTreeMap<String, String>> {
+    let source = Recording { inner: Directory::new(root), texts: RefCell::default() };
+    let file = &recipe.definition.file;
+    match recipe.product {
+        Product::Disk | Product::Container => {
+            kickstart::read(file, &source, syntax(&recipe.version))
+                .with_context(|| format!("cannot read the definition of {}", recipe.name))?;
+        }
+        Product::Ostree => {
+            for arch in &recipe.arches {
+                treefile::read(file, &source, arch)
+                    .with_context(|| format!("cannot read the definition of {}", recipe.name))?;
+            }
+        }
+    }
+    Ok(source.texts.into_inner())
+}
+
+/// The syntax of a distribution's version: `43` is that of Fedora 43; a version that no release has gets the newest.
+pub fn syntax(version: &str) -> Syntax {
+    let fedora = || format!("F{version}").parse().ok();
+    version.parse().ok().or_else(fedora).unwrap_or(Syntax::NEWEST)
+}
+
+/// Remembers what was read.
+struct Recording {
+    inner: Directory,
+    texts: RefCell<BTreeMap<String, String>>,
+}
+
+impl Source for Recording {
+    fn text(&self, path: &str, included_from: Option<&str>) -> Result<(String, String), SourceError> {
+        let (resolved, text) = self.inner.text(path, included_from)?;
+        self.texts.borrow_mut().insert(resolved.clone(), text.clone());
+        Ok((resolved, text))
+    }
+}
+
+#[cfg(test)]
+mod tests;

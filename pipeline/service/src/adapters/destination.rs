@@ -1,8 +1,316 @@
-//! Under construction.
+//! Destinations: chooses the adapter for the place that a piece of work names.
+//!
+//! The work is done in `ensure`, which looks first; the handle carries what was asked and what came of it, and `observe`
+//! looks whether that is still so outside. It knows the kinds of places and nothing of how they work.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
 
-/// Its section of the configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {}
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use muster_flow::publish::{
+    Promote, PromoteOutput, PromoteRequest, Upload, UploadOutput, UploadRequest, Verify, VerifyOutput,
+    VerifyRequest,
+};
+use muster_flow::step::{Handle, StepKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::adapters::mirror::{self, Mirror};
+use crate::adapters::ostree_repo::{self, OstreeRepository};
+use crate::adapters::registry::{self, Registry};
+use crate::adapters::signer::Signer;
+use crate::adapters::stream::Streams;
+use crate::clock::Clock;
+use crate::config;
+use crate::port::{Fault, Observation, Port};
+
+/// The section `[destinations.NAME]` of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Settings {
+    /// A tree of files behind HTTP.
+    Mirror(mirror::Settings),
+    /// An OCI registry.
+    Registry(registry::Settings),
+    /// An OSTree repository.
+    OstreeRepository(ostree_repo::Settings),
+}
+
+/// Every destination, and the streams.
+#[derive(Clone, Debug)]
+pub struct Destinations {
+    places: BTreeMap<String, Place>,
+    streams: Option<Streams>,
+    signer: Signer,
+    http: reqwest::Client,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Mirror(Mirror),
+    Registry(Registry),
+    Ostree(OstreeRepository),
+}
+
+/// What a handle carries.
+#[derive(Serialize, Deserialize)]
+struct Ticket<R, O> {
+    request: R,
+    output: O,
+}
+
+impl<R: Serialize + DeserializeOwned, O: Serialize + DeserializeOwned> Ticket<R, O> {
+    fn handle(request: R, output: O) -> Result<Handle, Fault> {
+        serde_json::to_string(&Ticket { request, output }).map(Handle).map_err(Fault::give_up)
+    }
+
+    fn read(handle: &Handle) -> Result<Self, Fault> {
+        serde_json::from_str(&handle.0).context("cannot read the handle").map_err(Fault::give_up)
+    }
+}
+
+impl Destinations {
+    /// The destinations of the configuration. Streams lie in the mirror called `mirror`, or else in the first.
+    pub fn new(settings: &config::Settings, clock: Clock) -> Result<Self> {
+        let signer = Signer::new(settings.signing.clone());
+        let http = crate::http::client()?;
+        let mut places = BTreeMap::new();
+        for (name, place) in &settings.destinations {
+            places.insert(name.clone(), Place::new(name, place, settings, (&signer, &http))?);
+        }
+        let streams = holder_of_streams(&places).map(|mirror| Streams {
+            folder: mirror.root.join("streams"),
+            url: format!("{}/streams", mirror.url),
+            signer: signer.clone(),
+            http: http.clone(),
+            clock,
+        });
+        Ok(Destinations { places, streams, signer, http })
+    }
+
+    /// What is missing, in plain words, one line each.
+    pub async fn check(&self) -> Vec<String> {
+        let mut missing = self.signer.check().await;
+        if self.streams.is_none() {
+            missing.push("destinations: there is no mirror, so no stream can point at anything".to_owned());
+        }
+        for place in self.places.values() {
+            missing.extend(match place {
+                Place::Mirror(mirror) => mirror.check(),
+                Place::Registry(registry) => registry.check(&self.http).await,
+                Place::Ostree(repository) => repository.check(),
+            });
+        }
+        missing
+    }
+
+    /// Removes private uploads that were begun before `born` and belong to none of the open candidates; says which.
+    ///
+    /// What a registry holds without a tag is left to the registry's own garbage collection.
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for place in self.places.values() {
+            removed.extend(match place {
+                Place::Mirror(mirror) => mirror.sweep(open, born)?,
+                Place::Ostree(repository) => repository.sweep(open, born).await?,
+                Place::Registry(_) => Vec::new(),
+            });
+        }
+        Ok(removed)
+    }
+
+    /// The pages at which strangers find what lies on this machine: every mirror and OSTree repository under
+    /// `/pub/NAME`.
+    pub fn served(&self) -> axum::Router {
+        self.places.iter().fold(axum::Router::new(), |router, (name, place)| {
+            let folder = match place {
+                Place::Mirror(mirror) => Some(&mirror.root),
+                Place::Ostree(repository) => Some(&repository.folder),
+                Place::Registry(_) => None,
+            };
+            let path = format!("/pub/{name}");
+            match folder {
+                Some(folder) => router.nest_service(&path, crate::web::mirror::files(folder.clone())),
+                None => router,
+            }
+        })
+    }
+
+    fn place(&self, upload: &UploadRequest) -> Result<&Place, Fault> {
+        let name = &upload.destination.name;
+        self.places
+            .get(name)
+            .ok_or_else(|| Fault::GiveUp(format!("there is no destination {name} in the configuration")))
+    }
+
+    fn streams(&self) -> Result<&Streams, Fault> {
+        self.streams.as_ref().ok_or_else(|| {
+            Fault::GiveUp("there is no mirror in the configuration that holds streams".to_owned())
+        })
+    }
+}
+
+fn holder_of_streams(places: &BTreeMap<String, Place>) -> Option<&Mirror> {
+    let mirrors = || {
+        places.values().filter_map(|place| match place {
+            Place::Mirror(mirror) => Some(mirror),
+            Place::Registry(_) | Place::Ostree(_) => None,
+        })
+    };
+    mirrors().find(|mirror| mirror.name == "mirror").or_else(|| mirrors().next())
+}
+
+impl Place {
+    fn new(
+        name: &str,
+        settings: &Settings,
+        all: &config::Settings,
+        (signer, http): (&Signer, &reqwest::Client),
+    ) -> Result<Self> {
+        let in_state =
+            |folder: &Option<PathBuf>| folder.clone().unwrap_or_else(|| all.service.state.join(name));
+        let public =
+            |url: &Option<String>| url.clone().unwrap_or_else(|| format!("{}/pub/{name}", all.url()));
+        Ok(match settings {
+            Settings::Mirror(mirror) => Place::Mirror(Mirror {
+                name: name.to_owned(),
+                root: in_state(&mirror.root),
+                url: public(&mirror.url),
+                latest: mirror.latest.clone().unwrap_or_else(|| "stable".to_owned()),
+                signer: signer.clone(),
+                http: http.clone(),
+            }),
+            Settings::Registry(registry) => Place::Registry(Registry::new(name, registry.clone())?),
+            Settings::OstreeRepository(repository) => Place::Ostree(OstreeRepository {
+                name: name.to_owned(),
+                folder: in_state(&repository.repository),
+                url: public(&repository.url),
+                signer: signer.clone(),
+            }),
+        })
+    }
+
+    async fn upload(&self, upload: &UploadRequest) -> Result<UploadOutput, Fault> {
+        match self {
+            Place::Mirror(mirror) => mirror.upload(upload).await,
+            Place::Registry(registry) => registry.upload(upload).await,
+            Place::Ostree(repository) => repository.upload(upload).await,
+        }
+    }
+
+    async fn holds(&self, upload: &UploadRequest) -> Result<bool, Fault> {
+        match self {
+            Place::Mirror(mirror) => mirror.holds(upload).map_err(Fault::retry),
+            Place::Registry(registry) => registry.holds(upload).await,
+            Place::Ostree(repository) => repository.holds(upload).await.map_err(Fault::retry),
+        }
+    }
+
+    async fn verify(&self, request: &VerifyRequest) -> Result<VerifyOutput, Fault> {
+        let VerifyRequest { upload, uploaded } = request;
+        match self {
+            Place::Mirror(mirror) => mirror.verify(upload, uploaded).await,
+            Place::Registry(registry) => registry.verify(upload, uploaded).await,
+            Place::Ostree(repository) => repository.verify(upload, uploaded).await,
+        }
+    }
+
+    async fn promote(&self, upload: &UploadRequest, stream: &str) -> Result<PromoteOutput, Fault> {
+        match self {
+            Place::Mirror(mirror) => mirror.promote(upload, stream).await,
+            Place::Registry(registry) => registry.promote(upload, stream).await,
+            Place::Ostree(repository) => repository.promote(upload).await,
+        }
+    }
+
+    /// Whether a release is public.
+    async fn shows(&self, upload: &UploadRequest) -> Result<bool, Fault> {
+        match self {
+            Place::Mirror(mirror) => mirror.shows(upload).map_err(Fault::retry),
+            Place::Registry(registry) => registry.shows(upload).await,
+            // Its ref may have moved on since; the commit stays.
+            Place::Ostree(repository) => repository.holds(upload).await.map_err(Fault::retry),
+        }
+    }
+
+    async fn withdraw(&self, upload: &UploadRequest) -> Result<(), Fault> {
+        match self {
+            Place::Mirror(mirror) => mirror.withdraw(upload).map_err(Fault::retry),
+            // What no tag names is removed by the registry's own garbage collection, and other images may share it.
+            Place::Registry(_) => Ok(()),
+            Place::Ostree(repository) => repository.withdraw(upload).await.map_err(Fault::retry),
+        }
+    }
+}
+
+#[async_trait]
+impl Port<Upload> for Destinations {
+    async fn ensure(&self, _key: &StepKey, request: &UploadRequest) -> Result<Handle, Fault> {
+        let output = self.place(request)?.upload(request).await?;
+        Ticket::handle(request.clone(), output)
+    }
+
+    async fn observe(&self, handle: &Handle) -> Result<Observation<UploadOutput>, Fault> {
+        let Ticket { request, output } = Ticket::<UploadRequest, UploadOutput>::read(handle)?;
+        if self.place(&request)?.holds(&request).await? {
+            return Ok(Observation::Succeeded(output));
+        }
+        Ok(Observation::Vanished(format!("{} does not hold it any more", request.destination.name)))
+    }
+
+    async fn cancel(&self, handle: &Handle) -> Result<(), Fault> {
+        let Ticket { request, .. } = Ticket::<UploadRequest, UploadOutput>::read(handle)?;
+        self.place(&request)?.withdraw(&request).await
+    }
+}
+
+#[async_trait]
+impl Port<Verify> for Destinations {
+    async fn ensure(&self, _key: &StepKey, request: &VerifyRequest) -> Result<Handle, Fault> {
+        let output = self.place(&request.upload)?.verify(request).await?;
+        Ticket::handle((), output)
+    }
+
+    async fn observe(&self, handle: &Handle) -> Result<Observation<VerifyOutput>, Fault> {
+        // Looking leaves nothing outside to be looked at again.
+        Ticket::<(), VerifyOutput>::read(handle).map(|ticket| Observation::Succeeded(ticket.output))
+    }
+
+    async fn cancel(&self, _handle: &Handle) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Port<Promote> for Destinations {
+    async fn ensure(&self, _key: &StepKey, request: &PromoteRequest) -> Result<Handle, Fault> {
+        let output = match request {
+            PromoteRequest::Destination { upload, stream, .. } => {
+                self.place(upload)?.promote(upload, stream).await?
+            }
+            PromoteRequest::Stream { stream, release } => self.streams()?.promote(stream, release).await?,
+        };
+        Ticket::handle(request.clone(), output)
+    }
+
+    async fn observe(&self, handle: &Handle) -> Result<Observation<PromoteOutput>, Fault> {
+        let Ticket { request, output } = Ticket::<PromoteRequest, PromoteOutput>::read(handle)?;
+        let is_there = match &request {
+            PromoteRequest::Destination { upload, .. } => self.place(upload)?.shows(upload).await?,
+            PromoteRequest::Stream { stream, release } => {
+                self.streams()?.points_at(stream, release).map_err(Fault::retry)?
+            }
+        };
+        if is_there {
+            return Ok(Observation::Succeeded(output));
+        }
+        Ok(Observation::Vanished("the pointer was moved away".to_owned()))
+    }
+
+    /// What is public stays public: going back is a promotion of its own.
+    async fn cancel(&self, _handle: &Handle) -> Result<(), Fault> {
+        Ok(())
+    }
+}

@@ -164,7 +164,7 @@ impl Store {
             .bind(&message.topic)
             .bind(&message.headers)
             .bind(&message.body)
-            .bind(message.sent_at.map_or(now, |at| at.as_millisecond()))
+            .bind(message.sent_at.map_or(now, jiff::Timestamp::as_millisecond))
             .bind(now)
             .execute(&mut *transaction)
             .await?;

@@ -1,6 +1,8 @@
 //! Recording what the rules say. Only the process that holds the planner's lease may do it, and each transaction
 //! checks that it still holds it: two processes never decide at once.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::announce::Announce;
@@ -305,19 +307,19 @@ impl Store {
         for intent in intents {
             match intent {
                 Intent::Build(wanted) => {
-                    self.want::<Build>(&mut transaction, candidate, wanted, deadline).await?
+                    self.want::<Build>(&mut transaction, candidate, wanted, deadline).await?;
                 }
                 Intent::Smoketest(wanted) => {
                     self.want::<Smoketest>(&mut transaction, candidate, wanted, deadline).await?;
                 }
                 Intent::Upload(wanted) => {
-                    self.want::<Upload>(&mut transaction, candidate, wanted, deadline).await?
+                    self.want::<Upload>(&mut transaction, candidate, wanted, deadline).await?;
                 }
                 Intent::Verify(wanted) => {
-                    self.want::<Verify>(&mut transaction, candidate, wanted, deadline).await?
+                    self.want::<Verify>(&mut transaction, candidate, wanted, deadline).await?;
                 }
                 Intent::Promote(wanted) => {
-                    self.want::<Promote>(&mut transaction, candidate, wanted, deadline).await?
+                    self.want::<Promote>(&mut transaction, candidate, wanted, deadline).await?;
                 }
                 Intent::Announce(wanted) => {
                     self.want::<Announce>(&mut transaction, candidate, wanted, deadline).await?;

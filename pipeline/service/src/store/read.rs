@@ -157,7 +157,7 @@ impl Store {
         for row in sqlx::query(first).bind(&id.0).bind(CAUSES).fetch_all(&self.pool).await? {
             causes.push(decode_cause(&row)?);
         }
-        if causes.len() as i64 == CAUSES {
+        if i64::try_from(causes.len())? == CAUSES {
             for row in sqlx::query(last).bind(&id.0).fetch_all(&self.pool).await? {
                 causes.push(decode_cause(&row)?);
             }
@@ -246,6 +246,14 @@ impl Store {
                    WHERE state IN ('wanted', 'running', 'ending') ORDER BY created, key";
         let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
         rows.iter().map(decode_step_row).collect()
+    }
+
+    /// The row of one step.
+    pub async fn step_row(&self, key: &StepKey) -> Result<Option<StepRow>> {
+        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
+                   WHERE key = $1";
+        let row = sqlx::query(sql).bind(&key.0).fetch_optional(&self.pool).await?;
+        row.as_ref().map(decode_step_row).transpose()
     }
 
     /// Lines of the journal after `after`, oldest first; of one candidate, or of all.

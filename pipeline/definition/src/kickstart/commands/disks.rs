@@ -249,7 +249,7 @@ fn write_mount(mount: &Occurrence, syntax: Syntax) -> String {
     }
     for key in ["mkfsoptions", "mountoptions"] {
         if let Some(text) = values.text(key) {
-            line.push_str(&format!(" --{key}={}", in_quotes(text)));
+            line.extend([" --", key, "=", &in_quotes(text)]);
         }
     }
     line.push('\n');

@@ -81,7 +81,15 @@ const INSTALL_OR_UPGRADE: Command = Command {
     names: &["install", "upgrade"],
     sort: "Upgrade",
     releases: Releases("F7-F19"),
-    rows: &[text!("root-device").releases("F11-")],
+    rows: &[text!("root-device").releases("F11-").default("")],
+    settle: |line, _| {
+        let emptied = line.given.has("root-device") && line.given.text("root-device").is_none();
+        if emptied {
+            Err(Fault::new("--root-device is empty", "name the device, or leave it out"))
+        } else {
+            Ok(())
+        }
+    },
     write: Some(|line, _| match (line.name.as_str(), line.values.text("root-device")) {
         ("upgrade", Some(device)) => {
             format!("# Upgrade existing installation\nupgrade --root-device={}\n", bare(device))
@@ -191,6 +199,13 @@ const UPDATES_OLD: Command = Command {
     sort: "Updates",
     releases: Releases("F7-F33"),
     rows: &[row(&["address"], "address", Takes::OptionalWord)],
+    settle: |updates, _| {
+        // Without an address they come from a floppy disk, whatever an earlier line says.
+        if !updates.given.has("address") {
+            updates.values.unset("address");
+        }
+        Ok(())
+    },
     ..BASE
 };
 

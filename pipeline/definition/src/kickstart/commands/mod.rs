@@ -36,7 +36,7 @@ pub(super) fn find(name: &str, syntax: Syntax) -> Result<&'static Command, Fault
     if let Some(command) = named().find(|command| command.releases.include(syntax)) {
         return Ok(command);
     }
-    let later = named().filter_map(|command| command.releases.first()).find(|first| *first > syntax);
+    let later = named().find_map(|command| command.releases.next_after(syntax));
     Err(match (later, named().next()) {
         (Some(first), _) => Fault::new(
             format!("{syntax} has no command {name}"),
@@ -70,7 +70,7 @@ fn options(command: &Command, occurrence: &super::command::Occurrence, syntax: S
 
 /// Only one of these options may stand on a line.
 fn only_one(values: &super::values::Values, keys: &[&str]) -> Result<(), Fault> {
-    let given: Vec<&str> = keys.iter().copied().filter(|key| values.has(key)).collect();
+    let given: Vec<&str> = keys.iter().copied().filter(|key| values.says(key)).collect();
     match given.as_slice() {
         [one, other, ..] => Err(Fault::new(
             format!("--{one} and --{other} exclude each other"),
@@ -82,7 +82,7 @@ fn only_one(values: &super::values::Values, keys: &[&str]) -> Result<(), Fault> 
 
 /// Exactly one of these options must stand on a line.
 fn exactly_one(values: &super::values::Values, keys: &[&str]) -> Result<(), Fault> {
-    if keys.iter().any(|key| values.has(key)) {
+    if keys.iter().any(|key| values.says(key)) {
         return only_one(values, keys);
     }
     let options: Vec<String> = keys.iter().map(|key| format!("--{key}=VALUE")).collect();

@@ -52,7 +52,12 @@ const HARDDRIVE: Command = Command {
         text!("partition").required().releases("F33-"),
     ],
     comment: "# Use hard drive installation media\n",
-    settle: |harddrive, _| exactly_one(&harddrive.values, &["biospart", "partition"]),
+    settle: |harddrive, syntax| {
+        if Releases("F33-").include(syntax) {
+            return Ok(());
+        }
+        exactly_one(&harddrive.values, &["biospart", "partition"])
+    },
     ..BASE
 };
 

@@ -3,7 +3,6 @@
 use super::super::command::{BASE, Command, Ended, Lines, Occurrence};
 use super::super::fault::Fault;
 use super::super::row::{Releases, Takes, flag, number, option, row, text, word};
-use super::super::values::Value;
 use super::options;
 
 pub(super) const COMMANDS: &[Command] =
@@ -28,7 +27,7 @@ const ISCSI: Command = Command {
     rows: &[
         text!("target"),
         text!("ipaddr").required(),
-        number!("port"),
+        number!("port").zero(),
         text!("user"),
         text!("password"),
         text!("reverse-user").releases("F10-"),
@@ -138,11 +137,9 @@ const SSHPW: Command = Command {
         row(&["password"], "password", Takes::Words),
     ],
     settle: |sshpw, _| {
-        let password = sshpw.values.list("password").join(" ");
-        if password.is_empty() {
+        if sshpw.values.list("password").is_empty() {
             return Err(Fault::new("the password is missing", "write it after the options"));
         }
-        sshpw.values.set("password", Value::List(vec![password]));
         if sshpw.values.has("sshkey") {
             sshpw.values.unset("lock");
             sshpw.values.unset("crypted");

@@ -1,6 +1,6 @@
 //! Commands that have come to an end in every current release.
 
-use super::super::command::{BASE, Command, Ended, Lines, Reads};
+use super::super::command::{BASE, Command, Ended, Lines, Reads, words_written};
 use super::super::fault::Fault;
 use super::super::row::{Releases, Takes, flag, option, text};
 use super::super::words::{bare, in_quotes};
@@ -49,8 +49,7 @@ const DEVICE_OLD: Command = Command {
     absent: |_| "\n",
     settle: |device, _| words_are(device.values.list("rest"), 2, "the type and name of the module"),
     write: Some(|device, syntax| {
-        let words: String =
-            device.values.list("rest").iter().map(|word| format!(" {}", bare(word))).collect();
+        let words = words_written(device.values.list("rest"));
         format!("device{words}{}\n", options(&DEVICE_OLD, device, syntax))
     }),
     ..BASE
@@ -66,8 +65,7 @@ const DEVICE: Command = Command {
     rows: &[text!("opts").quoted()],
     settle: |device, _| words_are(device.values.list("rest"), 1, "the name of the module"),
     write: Some(|device, syntax| {
-        let words: String =
-            device.values.list("rest").iter().map(|word| format!(" {}", bare(word))).collect();
+        let words = words_written(device.values.list("rest"));
         format!("device{words}{}\n", options(&DEVICE, device, syntax))
     }),
     identity: &["rest"],

@@ -89,9 +89,6 @@ const FIREWALL: Command = Command {
     ..BASE
 };
 
-/// Ports that have an option of their own when they are named rather than numbered.
-const NAMED_PORTS: [&str; 5] = ["ssh", "telnet", "smtp", "http", "ftp"];
-
 fn write_firewall(values: &Values) -> String {
     let mut line = "# Firewall configuration\nfirewall".to_owned();
     if values.has("use-system-defaults") {
@@ -100,25 +97,15 @@ fn write_firewall(values: &Values) -> String {
         line.push_str(" --disabled");
     } else {
         line.push_str(" --enabled");
-        let named = |port: &str| {
-            NAMED_PORTS
-                .iter()
-                .copied()
-                .find(|name| port.strip_suffix(":tcp").is_some_and(|port| port == *name))
-        };
-        let ports = values.list("ports");
-        line.extend(ports.iter().filter_map(|port| named(port)).map(|name| format!(" --{name}")));
-        let numbered: Vec<&str> =
-            ports.iter().map(String::as_str).filter(|port| named(port).is_none()).collect();
-        if !numbered.is_empty() {
-            line.push_str(&format!(" --port={}", numbered.join(",")));
-        }
-        for (option, key) in
-            [("trust", "trusts"), ("service", "services"), ("remove-service", "remove-services")]
-        {
+        for (option, key) in [
+            ("port", "ports"),
+            ("trust", "trusts"),
+            ("service", "services"),
+            ("remove-service", "remove-services"),
+        ] {
             let items = values.list(key);
             if !items.is_empty() {
-                line.push_str(&format!(" --{option}={}", items.join(",")));
+                line.extend([" --", option, "=", &items.join(",")]);
             }
         }
     }
@@ -191,19 +178,19 @@ fn write_keyboard(values: &Values) -> String {
     let mut text = "# Keyboard layouts\n".to_owned();
     let (old, console, layouts) = (values.text("keyboard"), values.text("vckeymap"), values.list("xlayouts"));
     if console.is_none() && layouts.is_empty() {
-        text.push_str(&format!("keyboard '{}'\n", old.unwrap_or_default()));
+        text.extend(["keyboard '", old.unwrap_or_default(), "'\n"]);
         return text;
     }
     if let Some(old) = old {
-        text.push_str(&format!("# old format: keyboard {old}\n# new format:\n"));
+        text.extend(["# old format: keyboard ", old, "\n# new format:\n"]);
     }
     text.push_str("keyboard");
     if let Some(console) = console {
-        text.push_str(&format!(" --vckeymap={}", bare(console)));
+        text.extend([" --vckeymap=", &bare(console)]);
     }
     for (option, items) in [("xlayouts", layouts), ("switch", values.list("switch"))] {
         if !items.is_empty() {
-            text.push_str(&format!(" --{option}={}", apostrophes(items)));
+            text.extend([" --", option, "=", &apostrophes(items)]);
         }
     }
     text.push('\n');
@@ -357,6 +344,10 @@ const TIMEZONE: Command = Command {
 fn settle_timezone(timezone: &mut Occurrence, syntax: Syntax) -> Result<(), Fault> {
     if timezone.given == Values::default() {
         return Err(Fault::new("the line names no time zone", "write timezone Etc/UTC --utc"));
+    }
+    if !timezone.given.has("time zone") {
+        // A later line without a zone takes the zone of an earlier one back.
+        timezone.values.unset("time zone");
     }
     if Releases("F18-F22").include(syntax) {
         let mut servers: Vec<String> = Vec::new();

@@ -1,7 +1,7 @@
 //! Commands about RAID devices, logical volumes, btrfs and Stratis.
 
 use super::super::Syntax;
-use super::super::command::{BASE, Command, Ended, Lines, Occurrence, Reads};
+use super::super::command::{BASE, Command, Ended, Lines, Occurrence, Reads, words_written};
 use super::super::fault::Fault;
 use super::super::row::{Releases, Row, Takes, flag, list, number, option, row, text, word};
 use super::super::values::{Value, Values};
@@ -90,7 +90,7 @@ fn keep_existing(values: &mut Values) {
 }
 
 fn members(values: &Values, key: &str) -> String {
-    values.list(key).iter().map(|member| format!(" {}", words::bare(member))).collect()
+    words_written(values.list(key))
 }
 
 const LOGVOL: Command = Command {

@@ -1,0 +1,349 @@
+//! The rules, one fact each: what touches what, what waits for what, what the gate says.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use muster_flow::build::Artifact;
+use muster_flow::candidate::{self, Candidate, CandidateId, Life, Patience, Purpose, Stage};
+use muster_flow::change::{What, Wish};
+use muster_flow::gate::{Counts, Ruling, Standing, Waiver, judge};
+use muster_flow::recipe::{Budgets, Form};
+use muster_flow::relevance::{Admission, Knowledge, Touch, admit, weigh};
+use muster_flow::smoketest::{
+    Colour, ExpectedFailure, Smoketest, SmoketestOutput, SmoketestRequest, TestResult, Weight,
+};
+use muster_flow::step::{Progress, Step, StepKey};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn noon() -> Timestamp {
+    at("2026-11-21T12:00:00Z")
+}
+
+// What touches what.
+
+fn knowledge() -> Knowledge {
+    let mut cloud = world::recipe();
+    cloud.packages.tags = vec!["f43-updates".to_owned()];
+    cloud.definition.repository = "kickstarts".to_owned();
+    let mut server = cloud.clone();
+    server.name = "server".to_owned();
+    server.definition.file = "server.ks".to_owned();
+    let files = |own: &str| BTreeSet::from([own.to_owned(), "common.ks".to_owned()]);
+    Knowledge {
+        installed: [("bash".to_owned(), BTreeSet::from(["cloud".to_owned()]))].into(),
+        files: [("cloud".to_owned(), files("cloud.ks")), ("server".to_owned(), files("server.ks"))].into(),
+        recipes: vec![cloud, server],
+        unbuilt: BTreeSet::new(),
+    }
+}
+
+fn tagged(package: &str, tag: &str) -> What {
+    What::PackageTagged { package: package.to_owned(), nvr: format!("{package}-1-1"), tag: tag.to_owned() }
+}
+
+fn pushed(files: &[&str]) -> What {
+    What::Pushed {
+        repository: "kickstarts".to_owned(),
+        branch: "main".to_owned(),
+        commit: "c0ffee".to_owned(),
+        files: files.iter().map(|file| (*file).to_owned()).collect(),
+    }
+}
+
+fn names(what: &What, knowledge: &Knowledge) -> Result<Vec<String>, String> {
+    weigh(what, Some("ada"), knowledge).map(|touches| touches.into_iter().map(|touch| touch.recipe).collect())
+}
+
+#[test]
+fn a_package_touches_the_recipes_whose_last_build_recorded_it() {
+    assert_eq!(names(&tagged("bash", "f43-updates"), &knowledge()).unwrap(), ["cloud"]);
+}
+
+#[test]
+fn a_package_on_no_image_starts_nothing() {
+    assert_eq!(names(&tagged("emacs", "f43-updates"), &knowledge()).unwrap_err(), "emacs is on no image");
+}
+
+#[test]
+fn a_package_in_a_tag_that_no_recipe_takes_starts_nothing() {
+    let why = names(&tagged("bash", "eln"), &knowledge()).unwrap_err();
+    assert_eq!(why, "no recipe takes packages from eln");
+}
+
+#[test]
+fn a_recipe_that_was_never_built_is_touched_by_every_package_of_its_tags() {
+    let mut knowledge = knowledge();
+    knowledge.unbuilt.insert("server".to_owned());
+    assert_eq!(names(&tagged("emacs", "f43-updates"), &knowledge).unwrap(), ["server"]);
+}
+
+#[test]
+fn a_push_touches_what_it_changed_and_what_includes_it() {
+    assert_eq!(names(&pushed(&["cloud.ks"]), &knowledge()).unwrap(), ["cloud"]);
+    assert_eq!(names(&pushed(&["common.ks"]), &knowledge()).unwrap(), ["cloud", "server"]);
+    assert_eq!(
+        names(&pushed(&["README"]), &knowledge()).unwrap_err(),
+        "no definition, and nothing that one includes, was changed"
+    );
+}
+
+#[test]
+fn a_push_that_names_no_files_touches_every_definition_of_the_repository() {
+    assert_eq!(names(&pushed(&[]), &knowledge()).unwrap(), ["cloud", "server"]);
+}
+
+#[test]
+fn an_emergency_says_who_and_why() {
+    let what = What::Requested {
+        recipe: Some("cloud".to_owned()),
+        stream: None,
+        purpose: Wish::Emergency,
+        reason: "a hole in bash".to_owned(),
+    };
+    let touches = weigh(&what, Some("ada"), &knowledge()).unwrap();
+    let purpose = Purpose::Emergency { who: "ada".to_owned(), why: "a hole in bash".to_owned() };
+    assert_eq!(touches[0].purpose, purpose);
+}
+
+#[test]
+fn a_request_for_an_unknown_recipe_names_the_known_ones() {
+    let what = What::Requested {
+        recipe: Some("clod".to_owned()),
+        stream: None,
+        purpose: Wish::Scratch,
+        reason: String::new(),
+    };
+    assert_eq!(names(&what, &knowledge()).unwrap_err(), "there is no recipe clod; there are: cloud, server");
+}
+
+// What waits for what.
+
+fn waiting(id: &str) -> Candidate {
+    let mut candidate = world::candidate(Purpose::Scratch);
+    candidate.id = CandidateId(id.to_owned());
+    candidate.life = Life::Waiting;
+    candidate.created = noon();
+    candidate
+}
+
+fn touch() -> Touch {
+    Touch { recipe: "cloud".to_owned(), purpose: Purpose::Scratch, why: String::new() }
+}
+
+#[test]
+fn package_changes_join_the_candidate_that_waits() {
+    let open = [waiting("cloud/43.20261121.0")];
+    assert_eq!(admit(&touch(), &tagged("bash", "f43-updates"), &open), Admission::Joins(&open[0]));
+}
+
+#[test]
+fn a_push_supersedes_the_candidate_that_waits() {
+    let open = [waiting("cloud/43.20261121.0")];
+    assert_eq!(admit(&touch(), &pushed(&[]), &open), Admission::Starts { supersedes: Some(&open[0]) });
+}
+
+#[test]
+fn a_candidate_that_has_started_takes_nothing_in() {
+    let mut started = waiting("cloud/43.20261121.0");
+    started.life = Life::Started { at: noon() };
+    let what = tagged("bash", "f43-updates");
+    assert_eq!(admit(&touch(), &what, &[started]), Admission::Starts { supersedes: None });
+}
+
+#[test]
+fn a_scratch_candidate_waits_until_changes_stop_but_not_for_ever() {
+    let patience = Patience { quiet: SignedDuration::from_mins(1), at_most: SignedDuration::from_mins(15) };
+    let mut candidate = waiting("cloud/43.20261121.0");
+    let may_start = |candidate: &Candidate, now| candidate::may_start(candidate, &[], patience, now).is_ok();
+    assert!(!may_start(&candidate, noon() + SignedDuration::from_secs(59)));
+    assert!(may_start(&candidate, noon() + SignedDuration::from_secs(60)));
+    candidate.changes.push(candidate::Cause {
+        change: "c".to_owned(),
+        at: noon() + SignedDuration::from_mins(20),
+        summary: String::new(),
+        why: String::new(),
+    });
+    assert!(may_start(&candidate, noon() + SignedDuration::from_mins(15)));
+}
+
+#[test]
+fn one_scratch_candidate_of_a_recipe_runs_at_a_time() {
+    let patience = Patience { quiet: SignedDuration::ZERO, at_most: SignedDuration::ZERO };
+    let mut running = waiting("cloud/43.20261121.0");
+    running.life = Life::Started { at: noon() };
+    let candidate = waiting("cloud/43.20261121.1");
+    let why = candidate::may_start(&candidate, &[running], patience, noon()).unwrap_err();
+    assert_eq!(why, "cloud/43.20261121.0 is still on its way");
+}
+
+// What the gate says.
+
+fn tested(colour: Colour) -> Candidate {
+    let mut candidate = world::candidate(Purpose::Release);
+    let artifact = Artifact {
+        form: Form::Qcow2,
+        arch: "x86_64".to_owned(),
+        name: "i".to_owned(),
+        path: "i".to_owned(),
+        size: 1,
+        digest: "d".to_owned(),
+    };
+    let result = TestResult {
+        name: "boots".to_owned(),
+        weight: Weight::Gating,
+        colour,
+        duration_ms: 1,
+        log: String::new(),
+        expected_failure: None,
+    };
+    let output = SmoketestOutput { results: vec![result], ..SmoketestOutput::default() };
+    candidate.steps.smoketests.push(Step::<Smoketest> {
+        key: StepKey("cloud/43.20261121.0/smoketest/x86_64/bios".to_owned()),
+        request: SmoketestRequest {
+            candidate: candidate.id.to_string(),
+            artifact,
+            cell: candidate.recipe.smoketests.cells[0].clone(),
+            tests: candidate.tests.clone(),
+            packages: Vec::new(),
+            ostree_commit: None,
+            budgets: Budgets::default(),
+        },
+        progress: Progress::Succeeded(output),
+    });
+    candidate
+}
+
+/// The ruling and the standing of the one test.
+fn ruling(candidate: &Candidate) -> (Ruling, Standing) {
+    let verdict = judge(candidate, noon());
+    (verdict.ruling, verdict.reasons[0].standing)
+}
+
+fn red() -> Candidate {
+    tested(Colour::Red("it hangs".to_owned()))
+}
+
+fn results(candidate: &mut Candidate) -> &mut TestResult {
+    let Progress::Succeeded(output) = &mut candidate.steps.smoketests[0].progress else {
+        panic!("it is not over")
+    };
+    &mut output.results[0]
+}
+
+fn waiver() -> Waiver {
+    Waiver {
+        id: "w1".to_owned(),
+        recipe: "cloud".to_owned(),
+        candidate: None,
+        test: "boots".to_owned(),
+        cell: None,
+        reason: "the lab has no power".to_owned(),
+        author: "ada".to_owned(),
+        expires: at("2026-12-01T00:00:00Z"),
+    }
+}
+
+#[test]
+fn green_passes_and_red_fails() {
+    assert_eq!(ruling(&tested(Colour::Green)), (Ruling::Pass, Standing::Passed));
+    assert_eq!(ruling(&red()), (Ruling::Fail, Standing::Failed));
+}
+
+#[test]
+fn a_test_that_did_not_run_is_missing_and_not_green() {
+    assert_eq!(ruling(&tested(Colour::NotRun("no time".to_owned()))), (Ruling::Fail, Standing::Missing));
+}
+
+#[test]
+fn a_boot_that_could_not_be_made_is_an_infra_error_and_no_failure() {
+    let mut candidate = red();
+    candidate.steps.smoketests[0].progress = Progress::Failed("no host".to_owned());
+    assert_eq!(ruling(&candidate), (Ruling::CannotTell, Standing::InfraError));
+}
+
+#[test]
+fn a_red_test_outweighs_a_broken_cloudlet() {
+    let mut candidate = red();
+    let mut other = candidate.steps.smoketests[0].clone();
+    other.key = StepKey("cloud/43.20261121.0/smoketest/x86_64/uefi".to_owned());
+    other.progress = Progress::Failed("no host".to_owned());
+    candidate.steps.smoketests.push(other);
+    assert_eq!(judge(&candidate, noon()).ruling, Ruling::Fail);
+}
+
+#[test]
+fn a_waiver_forgives_what_it_covers_until_it_expires() {
+    let mut candidate = red();
+    candidate.decisions.waivers.push(waiver());
+    assert_eq!(ruling(&candidate), (Ruling::Pass, Standing::Waived));
+    assert_eq!(judge(&candidate, at("2026-12-01T00:00:00Z")).ruling, Ruling::Fail);
+}
+
+#[test]
+fn a_waiver_for_another_cell_candidate_or_test_forgives_nothing() {
+    let others = [
+        Waiver { cell: Some("uefi".to_owned()), ..waiver() },
+        Waiver { candidate: Some("cloud/43.20261120.0".to_owned()), ..waiver() },
+        Waiver { test: "root-grown".to_owned(), ..waiver() },
+        Waiver { recipe: "server".to_owned(), ..waiver() },
+    ];
+    for other in others {
+        let mut candidate = red();
+        candidate.decisions.waivers.push(other.clone());
+        assert_eq!(judge(&candidate, noon()).ruling, Ruling::Fail, "{other:?}");
+    }
+}
+
+#[test]
+fn a_new_waiver_makes_the_old_verdict_out_of_date() {
+    let mut candidate = red();
+    candidate.decisions.verdict = Some(judge(&candidate, noon()));
+    assert!(candidate.verdict().is_some());
+    candidate.decisions.waivers.push(waiver());
+    assert!(candidate.verdict().is_none());
+}
+
+#[test]
+fn an_expected_failure_counts_again_once_it_ran_out() {
+    let mut candidate = red();
+    let known = ExpectedFailure { tracker: "issue 7".to_owned(), until: at("2026-11-22T00:00:00Z") };
+    results(&mut candidate).expected_failure = Some(known);
+    assert_eq!(ruling(&candidate), (Ruling::Pass, Standing::ExpectedFailure));
+    let late = judge(&candidate, at("2026-11-22T00:00:00Z"));
+    assert_eq!(late.ruling, Ruling::Fail);
+    assert_eq!(
+        late.reasons[0].note,
+        "it hangs; the expected failure issue 7 ran out on 2026-11-22T00:00:00Z"
+    );
+}
+
+#[test]
+fn an_informative_test_is_shown_and_does_not_count() {
+    let mut candidate = red();
+    candidate.recipe.gate.informative.push("boots".to_owned());
+    let verdict = judge(&candidate, noon());
+    assert_eq!((verdict.ruling, verdict.reasons[0].counts), (Ruling::Pass, Counts::No));
+}
+
+#[test]
+fn a_required_test_that_the_recipe_does_not_run_is_missing() {
+    let mut candidate = tested(Colour::Green);
+    candidate.recipe.gate.required.push("survives-reboot".to_owned());
+    assert_eq!(ruling(&candidate), (Ruling::Fail, Standing::Missing));
+}
+
+#[test]
+fn a_step_that_is_tried_again_gets_a_key_of_its_own_and_reopens_the_candidate() {
+    let mut candidate = red();
+    let base = "cloud/43.20261121.0/smoketest/x86_64/bios";
+    candidate.decisions.retries.insert(base.to_owned(), 1);
+    assert_eq!(candidate.key("smoketest/x86_64/bios").0, format!("{base}#2"));
+    assert_eq!(candidate.smoketests().count(), 0);
+    assert_eq!(candidate.stage(), Stage::Building);
+}

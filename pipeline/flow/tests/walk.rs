@@ -1,0 +1,201 @@
+//! Walks through every order of successes and failures of a small recipe.
+//!
+//! No IO, no async: a candidate, what `next` says, and every way the outside can answer.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use muster_flow::announce::{Announced, Announcement};
+use muster_flow::build::{Artifact, BuildOutput};
+use muster_flow::candidate::{Candidate, Outcome, Purpose, Stage};
+use muster_flow::gate::{Ruling, Verdict};
+use muster_flow::next::{Intent, next};
+use muster_flow::publish::{PromoteOutput, UploadOutput, Uploaded, VerifyOutput};
+use muster_flow::recipe::Form;
+use muster_flow::smoketest::{Colour, SmoketestOutput, TestResult, Weight};
+use muster_flow::step::{Handle, Progress, Step, Wanted, Work};
+use world::candidate;
+
+/// A step of any kind, and how the outside may end it.
+type Answer = Box<dyn Fn(&mut Candidate)>;
+
+/// Every way in which the outside may answer one open step.
+fn answers(candidate: &Candidate) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = Vec::new();
+    for (at, step) in candidate.steps.builds.iter().enumerate().filter(|(_, step)| !step.is_over()) {
+        let name = format!("{}.qcow2", step.request.file_stem);
+        let artifact = Artifact {
+            form: Form::Qcow2,
+            arch: "x86_64".to_owned(),
+            path: name.clone(),
+            name,
+            size: 1,
+            digest: "d".to_owned(),
+        };
+        let output = BuildOutput { artifacts: vec![artifact], ..BuildOutput::default() };
+        answers.push(Box::new(move |c| c.steps.builds[at].progress = Progress::Succeeded(output.clone())));
+        answers.push(Box::new(move |c| c.steps.builds[at].progress = Progress::Failed("full".to_owned())));
+    }
+    for (at, _) in candidate.steps.smoketests.iter().enumerate().filter(|(_, step)| !step.is_over()) {
+        for colour in [Colour::Green, Colour::Red("no".to_owned()), Colour::NotRun("late".to_owned())] {
+            answers.push(Box::new(move |c| {
+                let result = TestResult {
+                    name: "boots".to_owned(),
+                    weight: Weight::Gating,
+                    colour: colour.clone(),
+                    duration_ms: 1,
+                    log: String::new(),
+                    expected_failure: None,
+                };
+                let output = SmoketestOutput { results: vec![result], ..SmoketestOutput::default() };
+                c.steps.smoketests[at].progress = Progress::Succeeded(output);
+            }));
+        }
+        answers.push(Box::new(move |c| {
+            c.steps.smoketests[at].progress = Progress::Failed("no host".to_owned())
+        }));
+    }
+    for (at, step) in candidate.steps.uploads.iter().enumerate().filter(|(_, step)| !step.is_over()) {
+        let uploaded = Uploaded {
+            name: "image".to_owned(),
+            arch: "x86_64".to_owned(),
+            location: step.request.destination.name.clone(),
+            digest: "d".to_owned(),
+            size: 1,
+        };
+        let output = UploadOutput { uploaded: vec![uploaded] };
+        answers.push(Box::new(move |c| c.steps.uploads[at].progress = Progress::Succeeded(output.clone())));
+        answers.push(Box::new(move |c| c.steps.uploads[at].progress = Progress::Failed("full".to_owned())));
+    }
+    for (at, _) in candidate.steps.verifications.iter().enumerate().filter(|(_, step)| !step.is_over()) {
+        let output = VerifyOutput { checked: Vec::new() };
+        answers.push(Box::new(move |c| {
+            c.steps.verifications[at].progress = Progress::Succeeded(output.clone())
+        }));
+        answers.push(Box::new(move |c| {
+            c.steps.verifications[at].progress = Progress::Failed("gone".to_owned())
+        }));
+    }
+    for (at, _) in candidate.steps.promotions.iter().enumerate().filter(|(_, step)| !step.is_over()) {
+        let output = PromoteOutput { pointers: vec!["pointer".to_owned()] };
+        answers
+            .push(Box::new(move |c| c.steps.promotions[at].progress = Progress::Succeeded(output.clone())));
+        answers
+            .push(Box::new(move |c| c.steps.promotions[at].progress = Progress::Failed("gone".to_owned())));
+    }
+    answers
+}
+
+/// Records intents as the store would; a message is sent at once, since its order is not what is walked here.
+fn record(candidate: &mut Candidate, intents: Vec<Intent>) {
+    fn wanted<W: Work>(wanted: Wanted<W>) -> Step<W> {
+        Step { key: wanted.key, request: wanted.request, progress: Progress::Running(Handle("h".to_owned())) }
+    }
+    for intent in intents {
+        match intent {
+            Intent::Build(step) => candidate.steps.builds.push(wanted(step)),
+            Intent::Smoketest(step) => candidate.steps.smoketests.push(wanted(step)),
+            Intent::Upload(step) => candidate.steps.uploads.push(wanted(step)),
+            Intent::Verify(step) => candidate.steps.verifications.push(wanted(step)),
+            Intent::Promote(step) => candidate.steps.promotions.push(wanted(step)),
+            Intent::Decide(verdict) => candidate.decisions.verdict = Some(verdict),
+            Intent::Announce(step) => {
+                let progress = Progress::Succeeded(Announced { message_id: "m".to_owned() });
+                candidate.steps.announcements.push(Step { key: step.key, request: step.request, progress });
+            }
+        }
+    }
+}
+
+/// What must hold in every state that can be reached.
+fn check(candidate: &Candidate) {
+    let all_green = candidate.steps.smoketests.len() == 2
+        && candidate.steps.smoketests.iter().all(|step| {
+            step.output()
+                .is_some_and(|output| output.results.iter().all(|result| result.colour == Colour::Green))
+        });
+    let passes = |verdict: &Verdict| verdict.ruling == Ruling::Pass;
+    let passed = candidate.decisions.verdict.as_ref().is_some_and(passes);
+    assert!(!passed || all_green, "it passed without every test green: {candidate:#?}");
+    let touched = !candidate.steps.uploads.is_empty() || !candidate.steps.promotions.is_empty();
+    assert!(!touched || passed, "something was published without a passing verdict: {candidate:#?}");
+    let verified = candidate.steps.verifications.iter().filter(|step| step.output().is_some()).count();
+    assert!(
+        candidate.steps.promotions.is_empty() || verified == 2,
+        "a pointer moves before all is read back"
+    );
+    let stream = candidate.steps.promotions.iter().find(|step| step.key.0.contains("/promote/stream/"));
+    let others = candidate.steps.promotions.iter().filter(|step| !step.key.0.contains("/promote/stream/"));
+    let others_done = others.filter(|step| step.output().is_some()).count();
+    assert!(stream.is_none() || others_done == 2, "the stream's pointer moves before the others");
+    let said = |about: fn(&Announcement) -> bool| {
+        candidate.steps.announcements.iter().any(|step| about(&step.request))
+    };
+    let announced =
+        said(|announcement| matches!(announcement, Announcement::Image(_) | Announcement::Stream(_)));
+    let promoted = stream.is_some_and(|step| step.output().is_some());
+    assert!(!announced || promoted, "something was announced that is not so: {candidate:#?}");
+}
+
+/// Walks on from a state; counts the outcomes it ends in.
+fn walk(candidate: &Candidate, seen: &mut HashSet<String>, outcomes: &mut BTreeMap<&'static str, u32>) {
+    let mut candidate = candidate.clone();
+    loop {
+        let intents = next(&candidate, &[], Timestamp::UNIX_EPOCH);
+        if intents.is_empty() {
+            break;
+        }
+        record(&mut candidate, intents);
+        check(&candidate);
+    }
+    if !seen.insert(serde_json::to_string(&candidate).unwrap()) {
+        return;
+    }
+    let answers = answers(&candidate);
+    if let Stage::Finished(outcome) = candidate.stage() {
+        *outcomes.entry(outcome.words()).or_default() += 1;
+        assert!(next(&candidate, &[], Timestamp::UNIX_EPOCH).is_empty());
+        // What still runs may end after the candidate did; it must change nothing.
+        if matches!(outcome, Outcome::Published) {
+            assert!(answers.is_empty(), "it is published while something still runs");
+        }
+    } else {
+        assert!(!answers.is_empty(), "it stands still with nothing under way: {candidate:#?}");
+    }
+    for answer in answers {
+        let mut after = candidate.clone();
+        answer(&mut after);
+        check(&after);
+        walk(&after, seen, outcomes);
+    }
+}
+
+#[test]
+fn nothing_is_ever_published_without_a_passing_verdict() {
+    let (mut seen, mut outcomes) = (HashSet::new(), BTreeMap::new());
+    walk(&candidate(Purpose::Release), &mut seen, &mut outcomes);
+    assert!(seen.len() > 100, "only {} states were reached", seen.len());
+    let reached: Vec<&str> = outcomes.keys().copied().collect();
+    assert_eq!(reached, ["build failed", "cannot tell", "published", "publishing failed", "rejected"]);
+}
+
+#[test]
+fn a_scratch_candidate_is_never_published() {
+    let (mut seen, mut outcomes) = (HashSet::new(), BTreeMap::new());
+    walk(&candidate(Purpose::Scratch), &mut seen, &mut outcomes);
+    let reached: Vec<&str> = outcomes.keys().copied().collect();
+    assert_eq!(reached, ["build failed", "cannot tell", "passed", "rejected"]);
+}
+
+#[test]
+fn a_recipe_without_cells_never_passes() {
+    let mut candidate = candidate(Purpose::Release);
+    candidate.recipe.smoketests.cells.clear();
+    let (mut seen, mut outcomes) = (HashSet::new(), BTreeMap::new());
+    walk(&candidate, &mut seen, &mut outcomes);
+    let reached: Vec<&str> = outcomes.keys().copied().collect();
+    assert_eq!(reached, ["build failed", "rejected"]);
+}

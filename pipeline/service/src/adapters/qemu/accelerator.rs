@@ -1,0 +1,180 @@
+//! Which accelerator really runs a guest's code on this machine.
+//!
+//! A `/dev/kvm` that opens may still hang its guests, so nothing but a guest that ran tells. The guest is a boot sector
+//! of nine bytes that writes to QEMU's exit port.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{Choice, Settings};
+use crate::job::write_whole;
+use crate::program::{Program, ProgramError};
+
+/// What runs a guest's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accelerator {
+    /// The kernel's.
+    Kvm,
+    /// QEMU's own translator.
+    Tcg,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => "tcg",
+        })
+    }
+}
+
+impl Accelerator {
+    /// Its argument to QEMU.
+    pub fn argument(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => "tcg,thread=multi",
+        }
+    }
+
+    /// The processor that a guest is given.
+    pub fn processor(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "host",
+            Accelerator::Tcg => "max",
+        }
+    }
+
+    /// How long the probe may take. KVM needs a tenth of a second or hangs for ever.
+    fn limit(self) -> Duration {
+        match self {
+            Accelerator::Kvm => Duration::from_secs(5),
+            Accelerator::Tcg => Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the guest writes to the exit port; QEMU ends with twice that and one.
+const WORD: u8 = 0x2a;
+const EXIT_CODE: i32 = WORD as i32 * 2 + 1;
+
+/// An answer that holds until the machine is booted again or QEMU is replaced.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    boot: String,
+    emulator: String,
+    accelerator: Accelerator,
+}
+
+/// The accelerator to use: as set, or as a probe found it since this machine booted. The answer is kept in `folder`.
+pub async fn choose(settings: &Settings, folder: &Path) -> Result<Accelerator> {
+    match settings.accelerator {
+        Choice::Kvm => return Ok(Accelerator::Kvm),
+        Choice::Tcg => return Ok(Accelerator::Tcg),
+        Choice::Auto => {}
+    }
+    let path = folder.join("accelerator.json");
+    let (boot, emulator) = (boot_id()?, fingerprint(&settings.program)?);
+    let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
+    if let Some(known) = known
+        && (&known.boot, &known.emulator) == (&boot, &emulator)
+    {
+        return Ok(known.accelerator);
+    }
+    let accelerator = probe(settings).await?;
+    write_whole(&path, &serde_json::to_vec(&Known { boot, emulator, accelerator })?)?;
+    Ok(accelerator)
+}
+
+async fn probe(settings: &Settings) -> Result<Accelerator> {
+    let device = File::options().read(true).write(true).open("/dev/kvm");
+    if device.is_ok() && runs_code(settings, Accelerator::Kvm).await? {
+        return Ok(Accelerator::Kvm);
+    }
+    if runs_code(settings, Accelerator::Tcg).await? {
+        return Ok(Accelerator::Tcg);
+    }
+    bail!("{} runs no guest code under any accelerator", settings.program.display())
+}
+
+/// Whether a guest's code runs; not to find QEMU at all is an error.
+pub async fn runs_code(settings: &Settings, accelerator: Accelerator) -> Result<bool> {
+    let folder = tempfile::tempdir()?;
+    let disk = folder.path().join("sector");
+    std::fs::write(&disk, boot_sector())?;
+    let program = Program::new(&settings.program)
+        .args(["-M", "pc", "-m", "32", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(["-accel", accelerator.argument()])
+        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", "file=sector,format=raw,if=ide"])
+        .folder(folder.path())
+        .limit(accelerator.limit());
+    match program.run_any().await {
+        Ok(finished) => Ok(finished.code == Some(EXIT_CODE)),
+        Err(ProgramError::TimedOut { .. }) => Ok(false),
+        Err(error) => Err(error).context("cannot probe the accelerators"),
+    }
+}
+
+/// `mov dx, 0xf4; mov al, WORD; out dx, al; hlt; jmp $`, up to the mark that makes it bootable.
+fn boot_sector() -> [u8; 512] {
+    let mut sector = [0; 512];
+    sector[..9].copy_from_slice(&[0xba, 0xf4, 0x00, 0xb0, WORD, 0xee, 0xf4, 0xeb, 0xfd]);
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+fn boot_id() -> Result<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("cannot tell this boot")?;
+    Ok(id.trim().to_owned())
+}
+
+/// What changes when QEMU is replaced.
+fn fingerprint(program: &Path) -> Result<String> {
+    let path = crate::program::find(program);
+    let path = path.with_context(|| format!("cannot run {}: it is not installed", program.display()))?;
+    let modified = std::fs::metadata(&path)?.modified()?.duration_since(std::time::UNIX_EPOCH)?;
+    Ok(format!("{} {}", path.display(), modified.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_emulator_that_runs_nothing_is_found_out() {
+        let settings = Settings { program: "/bin/true".into(), ..Settings::default() };
+        assert!(!runs_code(&settings, Accelerator::Tcg).await.unwrap());
+        assert!(probe(&settings).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_missing_emulator_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { program: "no-such-qemu".into(), ..Settings::default() };
+        let error = choose(&settings, folder.path()).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot run no-such-qemu: it is not installed");
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_this_boot_is_used_and_one_of_an_earlier_boot_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { program: "/bin/true".into(), ..Settings::default() };
+        let mut known = Known {
+            boot: boot_id().unwrap(),
+            emulator: fingerprint(&settings.program).unwrap(),
+            accelerator: Accelerator::Kvm,
+        };
+        let path = folder.path().join("accelerator.json");
+        write_whole(&path, &serde_json::to_vec(&known).unwrap()).unwrap();
+        assert_eq!(choose(&settings, folder.path()).await.unwrap(), Accelerator::Kvm);
+        known.boot = "an earlier one".to_owned();
+        write_whole(&path, &serde_json::to_vec(&known).unwrap()).unwrap();
+        assert!(choose(&settings, folder.path()).await.is_err(), "it was not probed again");
+    }
+}

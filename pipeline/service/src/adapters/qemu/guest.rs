@@ -1,0 +1,161 @@
+//! A guest: a machine, its console, and a login that is looked for until it comes.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::console::Console;
+use super::machine::{Machine, State};
+use super::ssh::{self, Login, Target};
+use crate::job::Desk;
+
+/// Between two looks whether the guest lets us in: short against a boot, long against the work of looking.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a command of our own may take in the guest.
+const COMMAND_LIMIT: Duration = Duration::from_mins(1);
+
+/// A guest that is, or was, up.
+#[derive(Debug)]
+pub struct Guest {
+    /// The machine it runs on.
+    pub machine: Machine,
+    /// Its serial console.
+    pub console: Console,
+    firmware: Console,
+    target: Target,
+    login: Option<Login>,
+    limit: Duration,
+}
+
+/// Which boot of a guest is waited for.
+#[derive(Clone, Copy, Debug)]
+pub enum Boot<'a> {
+    /// Any.
+    Any,
+    /// Another one than that with this id.
+    After(&'a str),
+}
+
+impl Guest {
+    /// A guest on a machine that was just switched on.
+    pub fn new(machine: Machine, console: Console, work: &Path, settings: &super::Settings) -> Self {
+        let target = Target { folder: work.to_owned(), port: machine.port, user: settings.login.clone() };
+        let firmware = Console::new(&work.join("firmware.log"));
+        let limit = Duration::from_secs(settings.boot_limit_s);
+        Guest { machine, console, firmware, target, login: None, limit }
+    }
+
+    /// Waits for a login. The answer says why there is none, when that is the guest's doing; it is an error when it is
+    /// this computer's.
+    pub async fn come_up(&mut self, boot: Boot<'_>, desk: &Desk) -> Result<Result<(), String>> {
+        let begun = Instant::now();
+        let mut shown = Instant::now();
+        let mut refusal = None;
+        self.login = None;
+        loop {
+            if self.machine.state().await? == State::SwitchedOff {
+                return Ok(Err("the guest switched itself off".to_owned()));
+            }
+            if ssh::greets(self.target.port).await {
+                refusal = match self.try_login(boot).await? {
+                    Ok(()) => return Ok(Ok(())),
+                    Err(why) => Some(why),
+                };
+            }
+            if let Some(end) = self.console.find_end().or_else(|| self.firmware.find_end()) {
+                self.machine.expect_healthy().await?;
+                return Ok(Err(end.to_owned()));
+            }
+            if begun.elapsed() > self.limit {
+                return self.why_not(refusal).await.map(Err);
+            }
+            if shown.elapsed() > Duration::from_secs(1) {
+                shown = Instant::now();
+                desk.say(&format!(
+                    "booting for {} s: {}",
+                    begun.elapsed().as_secs(),
+                    self.console.last_line()
+                ));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn try_login(&mut self, boot: Boot<'_>) -> Result<Result<(), String>> {
+        match self.target.log_in().await? {
+            Ok(login) => self.login = Some(login),
+            Err(why) => return Ok(Err(format!("the SSH server refuses us: {why}"))),
+        }
+        let Boot::After(earlier) = boot else { return Ok(Ok(())) };
+        match self.boot_id().await {
+            Ok(now) if now != earlier => Ok(Ok(())),
+            // It is still going down.
+            Ok(_) | Err(_) => {
+                self.login = None;
+                Ok(Err("it did not go down".to_owned()))
+            }
+        }
+    }
+
+    /// Why no login came in time.
+    async fn why_not(&mut self, refusal: Option<String>) -> Result<String> {
+        self.machine.expect_healthy().await?;
+        if self.console.length() == 0 && !self.machine.has_read_its_disk().await? {
+            anyhow::bail!("the machine showed no sign of life within {} s", self.limit.as_secs());
+        }
+        let why = refusal.unwrap_or_else(|| match self.console.last_line() {
+            line if line.is_empty() => "nothing was written to the serial console".to_owned(),
+            line => format!("the last words on the console: {line}"),
+        });
+        Ok(format!("no login within {} s; {why}", self.limit.as_secs()))
+    }
+
+    /// Sees to it that there is a login, after one may have been lost.
+    pub async fn ensure_login(&mut self, desk: &Desk) -> Result<Result<(), String>> {
+        if self.login.as_mut().is_some_and(Login::stands) {
+            return Ok(Ok(()));
+        }
+        self.come_up(Boot::Any, desk).await
+    }
+
+    /// Whether the login still stands.
+    pub fn is_logged_in(&mut self) -> bool {
+        self.login.as_mut().is_some_and(Login::stands)
+    }
+
+    /// The login that stands.
+    pub fn login(&self) -> Result<&Login> {
+        self.login.as_ref().context("nobody is logged in")
+    }
+
+    /// Writes a file in the guest.
+    pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+        let command = self.login()?.command(&format!("mkdir -p {folder} && cat > {path}"));
+        command
+            .input(bytes)
+            .limit(COMMAND_LIMIT)
+            .run()
+            .await
+            .with_context(|| format!("cannot write {path}"))?;
+        Ok(())
+    }
+
+    /// Reboots it, and waits until it is up again.
+    pub async fn reboot(&mut self, desk: &Desk) -> Result<Result<(), String>> {
+        let Ok(earlier) = self.boot_id().await else {
+            return Ok(Err("the guest did not answer before the reboot".to_owned()));
+        };
+        let command = "PATH=$PATH:/usr/sbin:/sbin; (sleep 1; reboot) >/dev/null 2>&1 &";
+        let told = self.login()?.command(command).limit(COMMAND_LIMIT).run_any().await;
+        told.context("cannot tell the guest to reboot")?;
+        self.come_up(Boot::After(&earlier), desk).await
+    }
+
+    async fn boot_id(&self) -> Result<String> {
+        let command = self.login()?.command("cat /proc/sys/kernel/random/boot_id").limit(COMMAND_LIMIT);
+        Ok(command.run().await?.text().trim().to_owned())
+    }
+}

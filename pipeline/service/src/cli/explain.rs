@@ -1,0 +1,42 @@
+//! `muster explain`: what a message would do, and why, without doing it.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::call::{Call, Ending, Failure};
+use crate::planner;
+use crate::sources::Sources;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  muster explain message.json
+  fedora-messaging consume --callback=... | muster explain -
+
+The message is a JSON object with topic, id, headers and body, as fedora-messaging dumps it.")]
+pub struct Args {
+    /// The message; - reads it from standard input.
+    #[arg(value_name = "MESSAGE.json")]
+    message: PathBuf,
+}
+
+pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
+    let dump = if args.message.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        text
+    } else {
+        std::fs::read_to_string(&args.message)
+            .with_context(|| format!("cannot read {}", args.message.display()))?
+    };
+    let store = call.store().await?;
+    let sources = Sources::new(&call.settings, call.clock.clone())?;
+    let knowledge = planner::knowledge(&store, &sources).await?;
+    let open = store.open_candidates().await?;
+    let bus = call.settings.bus.clone().unwrap_or_default();
+    let explanation = sources.intake.explain(&dump, &bus, &knowledge, &open).await?;
+    call.say(explanation.to_string().trim_end(), &explanation)?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,36 @@
+//! Finding what a person names: a candidate by its id, or by its recipe.
+
+use muster_flow::candidate::{Candidate, CandidateId};
+
+use super::call::Failure;
+use crate::store::Store;
+
+/// How many candidates a search goes back.
+const LIMIT: u32 = 500;
+
+/// The candidate of that id, or the newest of that recipe.
+pub async fn candidate(store: &Store, name: &str) -> Result<Candidate, Failure> {
+    let name = name.trim().trim_end_matches('/');
+    if let Some(candidate) = store.candidate(&CandidateId(name.to_owned())).await? {
+        return Ok(candidate);
+    }
+    let mut all = store.candidates(LIMIT).await?;
+    if let Some(at) = all.iter().position(|candidate| candidate.recipe.name == name) {
+        return Ok(all.swap_remove(at));
+    }
+    let recipe = name.split('/').next().unwrap_or(name);
+    let mut known: Vec<&str> =
+        all.iter().filter(|other| other.recipe.name == recipe).map(|other| other.id.0.as_str()).collect();
+    known.truncate(5);
+    let next = if !known.is_empty() {
+        format!("The newest of {recipe} are: {}", known.join(", "))
+    } else if all.is_empty() {
+        "There is no candidate at all yet; `muster trigger RECIPE --reason '...'` asks for one.".to_owned()
+    } else {
+        let mut recipes: Vec<&str> = all.iter().map(|candidate| candidate.recipe.name.as_str()).collect();
+        recipes.sort_unstable();
+        recipes.dedup();
+        format!("There are candidates of: {}. `muster status` lists those on their way.", recipes.join(", "))
+    };
+    Err(Failure::not_found(format!("there is no candidate {name}"), next))
+}

@@ -1,0 +1,97 @@
+//! `muster status`: what is on its way, what is stuck, what is published.
+
+use serde::Serialize;
+
+use super::call::{Call, Ending, Failure};
+use super::output;
+use crate::story::Brief;
+use crate::story::wait::{MUSTER, Wait};
+
+/// How many finished candidates are shown.
+const RECENT: usize = 5;
+
+/// How many candidates are looked at.
+const LIMIT: u32 = 30;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  muster status\n  muster status --json | jq '.waits[] | select(.who != \"Muster, by itself\")'"
+)]
+pub struct Args {}
+
+/// The shape of `--json`.
+#[derive(Serialize)]
+struct Status {
+    /// Candidates on their way, newest first.
+    open: Vec<Brief>,
+    /// The newest finished candidates.
+    finished: Vec<Brief>,
+    /// Everything that is waited for.
+    waits: Vec<Wait>,
+    /// How many messages could not be understood.
+    parked: usize,
+}
+
+pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
+    let teller = call.teller().await?;
+    let open = teller.store.open_candidates().await?;
+    let mut status = Status {
+        open: Vec::new(),
+        finished: Vec::new(),
+        waits: teller.waits().await?,
+        parked: teller.store.parked().await?.len(),
+    };
+    for candidate in open.iter().rev() {
+        status.open.push(teller.brief(candidate, &open).await?);
+    }
+    for candidate in teller.store.candidates(LIMIT).await? {
+        if candidate.stage().is_finished() && status.finished.len() < RECENT {
+            status.finished.push(teller.brief(&candidate, &open).await?);
+        }
+    }
+    call.say(words(&status).trim_end(), &status)?;
+    Ok(Ending::Done)
+}
+
+fn words(status: &Status) -> String {
+    let mut text = String::new();
+    text.push_str(&section("On their way", &status.open));
+    text.push_str(&section("Finished lately", &status.finished));
+    let stuck: Vec<&Wait> = status.waits.iter().filter(|wait| wait.who != MUSTER).collect();
+    if !stuck.is_empty() {
+        text.push_str("Somebody must act\n");
+        for wait in stuck {
+            let line = format!("{} {}: {} ({})", wait.candidate, wait.what, wait.why, wait.who);
+            text.push_str(&output::wrap(&line, "  ", 100));
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    if status.parked > 0 {
+        text.push_str(&format!(
+            "{} could not be understood: see `muster parked`\n",
+            crate::story::words::count(status.parked, "message")
+        ));
+    }
+    text
+}
+
+fn section(title: &str, briefs: &[Brief]) -> String {
+    if briefs.is_empty() {
+        return format!("{title}\n  none\n\n");
+    }
+    let mut text = format!("{title}\n");
+    for brief in briefs {
+        let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
+        let age = crate::story::words::span(brief.age_s);
+        text.push_str(&format!(
+            "  {stage}  {} ({}, {age} old)\n",
+            output::plain(&brief.candidate),
+            brief.purpose
+        ));
+        text.push_str(&output::wrap(&brief.headline, "      ", 100));
+        text.push('\n');
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,235 @@
+//! `muster watch`: what happens, live: journal lines as they come, and how far running work has got.
+
+mod screen;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
+use serde::Serialize;
+
+use super::call::{Call, Direction, Ending, Failure, Format, moment};
+use super::{find, output};
+use crate::store::{JournalLine, Store};
+use crate::story::wait;
+use screen::Screen;
+
+/// How often it looks: often enough to feel live, seldom enough to cost nothing.
+const PACE: Duration = Duration::from_millis(500);
+
+/// How many journal lines are read at once.
+const LINES: u32 = 1000;
+
+/// In plain text a step's progress is told at most this often.
+const TELL_EVERY: i64 = 5;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  muster watch                               everything, from now on, until Ctrl-C
+  muster watch --since 1h
+  muster watch --candidate cloud-base --until-finished && echo it passed
+
+With --until-finished the exit code is 0 when what was followed passed or is published, 4 when not.")]
+pub struct Args {
+    /// Only one candidate, from its beginning: an id, or a recipe for its newest candidate.
+    #[arg(long)]
+    candidate: Option<String>,
+    /// End when the candidate is finished; without --candidate, when none is on its way any more.
+    #[arg(long)]
+    until_finished: bool,
+    /// Begin with what happened since then: 10m, 2h, 1d, a date or a time.
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+}
+
+/// Something to tell. This is the shape of a line of `--json`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Event {
+    /// Something was recorded.
+    Journal(JournalLine),
+    /// A step got further.
+    Progress {
+        /// Its key.
+        step: String,
+        /// How far.
+        note: String,
+    },
+    /// A candidate is finished.
+    Finished {
+        /// Its id.
+        candidate: String,
+        /// How, in a word or two.
+        outcome: &'static str,
+    },
+}
+
+/// A step that runs, for the foot of the screen.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    key: String,
+    note: String,
+    since: Timestamp,
+}
+
+pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
+    let store = call.store().await?;
+    let only = match &args.candidate {
+        Some(name) => Some(find::candidate(&store, name).await?.id),
+        None => None,
+    };
+    let after = begin(call, args, &store, only.is_some()).await?;
+    let mut watch = Watch { store, only, after, told: HashMap::new(), stages: HashMap::new() };
+    let mut screen = Screen::new(call.format == Format::Words && output::is_terminal());
+    loop {
+        let now = call.clock.now();
+        let look = watch.look(now).await?;
+        for event in &look.events {
+            match call.format {
+                Format::Json => output::json_line(event)?,
+                Format::Words => screen.tell(event, now)?,
+            }
+        }
+        screen.foot(&look.running, now)?;
+        if let Some(ending) = look.ending.filter(|_| args.until_finished) {
+            screen.foot(&[], now)?;
+            return Ok(ending);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PACE) => {}
+            interrupt = tokio::signal::ctrl_c() => {
+                interrupt.context("cannot listen for Ctrl-C")?;
+                screen.foot(&[], now)?;
+                return Ok(Ending::Done);
+            }
+        }
+    }
+}
+
+/// The journal line behind which it begins.
+async fn begin(call: &Call, args: &Args, store: &Store, one: bool) -> Result<i64, Failure> {
+    let now = call.clock.now();
+    let since = match &args.since {
+        Some(text) => moment(text, now, Direction::Back)
+            .map_err(|error| Failure::refused(error, "Say since when with --since, such as --since 1h."))?,
+        None if one => return Ok(0),
+        None => now,
+    };
+    let mut after = 0;
+    loop {
+        let lines = store.journal(None, after, LINES).await?;
+        let Some(last) = lines.last() else { return Ok(after) };
+        if let Some(first) = lines.iter().find(|line| line.at >= since) {
+            return Ok(first.seq - 1);
+        }
+        after = last.seq;
+    }
+}
+
+struct Watch {
+    store: Store,
+    only: Option<CandidateId>,
+    after: i64,
+    /// What was told of each step, and when.
+    told: HashMap<String, (String, Timestamp)>,
+    /// Whether each candidate was seen finished.
+    stages: HashMap<String, bool>,
+}
+
+struct Look {
+    events: Vec<Event>,
+    running: Vec<Running>,
+    /// How it ended, once everything that is followed is finished.
+    ending: Option<Ending>,
+}
+
+impl Watch {
+    async fn look(&mut self, now: Timestamp) -> Result<Look, Failure> {
+        // Candidates before the journal: what ends them is then never told after their end.
+        let open = self.store.open_candidates().await?;
+        let mut events = Vec::new();
+        let lines = self.store.journal(self.only.as_ref(), self.after, LINES).await?;
+        for line in lines {
+            self.after = line.seq;
+            events.push(Event::Journal(line));
+        }
+        let mut running = Vec::new();
+        let only = self.only.clone();
+        for candidate in open.iter().filter(|candidate| only.as_ref().is_none_or(|id| *id == candidate.id)) {
+            self.stages.insert(candidate.id.0.clone(), false);
+            self.notes(candidate, now, &mut events, &mut running).await?;
+        }
+        let ending = self.endings(&open, &mut events).await?;
+        Ok(Look { events, running, ending })
+    }
+
+    async fn notes(
+        &mut self,
+        candidate: &Candidate,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+        running: &mut Vec<Running>,
+    ) -> Result<(), Failure> {
+        for row in self.store.step_rows(&candidate.id).await? {
+            let is_running = wait::is_running(candidate, &row.key);
+            if !is_running || row.note.is_empty() {
+                continue;
+            }
+            let key = row.key.to_string();
+            running.push(Running { key: key.clone(), note: row.note.clone(), since: row.created });
+            let is_news = self
+                .told
+                .get(&key)
+                .is_none_or(|(note, at)| *note != row.note && (now - *at).get_seconds() >= TELL_EVERY);
+            if is_news {
+                self.told.insert(key.clone(), (row.note.clone(), now));
+                events.push(Event::Progress { step: key, note: row.note });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of candidates that were on their way and are no more.
+    async fn endings(
+        &mut self,
+        open: &[Candidate],
+        events: &mut Vec<Event>,
+    ) -> Result<Option<Ending>, Failure> {
+        if let Some(id) = &self.only {
+            self.stages.entry(id.0.clone()).or_insert(false);
+        }
+        let gone: Vec<String> = self
+            .stages
+            .iter()
+            .filter(|(id, told)| !**told && !open.iter().any(|candidate| candidate.id.0 == **id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            let candidate = self.store.candidate(&CandidateId(id.clone())).await?;
+            let Some(Stage::Finished(outcome)) = candidate.map(|candidate| candidate.stage()) else {
+                continue;
+            };
+            self.stages.insert(id.clone(), true);
+            events.push(Event::Finished { candidate: id, outcome: outcome.words() });
+        }
+        if self.stages.values().any(|told| !told) || (self.only.is_none() && !open.is_empty()) {
+            return Ok(None);
+        }
+        self.judge().await.map(Some)
+    }
+
+    /// Whether everything that was followed went well. A candidate whose place a newer one took is judged by the newer.
+    async fn judge(&self) -> Result<Ending, Failure> {
+        for id in self.stages.keys() {
+            let candidate = self.store.candidate(&CandidateId(id.clone())).await?;
+            match candidate.map(|candidate| candidate.stage()) {
+                Some(Stage::Finished(Outcome::Passed | Outcome::Published | Outcome::Superseded)) | None => {}
+                Some(_) => return Ok(Ending::No),
+            }
+        }
+        Ok(Ending::Done)
+    }
+}

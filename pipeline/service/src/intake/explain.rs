@@ -1,0 +1,151 @@
+//! What a message would do and why, without doing it.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use muster_flow::candidate::Candidate;
+use muster_flow::change::{Change, What};
+use muster_flow::relevance::{Admission, Knowledge, Touch, admit};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Intake, change};
+use crate::adapters::fedora_messaging::{Settings, schemas};
+use crate::message;
+use crate::store::Incoming;
+
+/// What a message would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The message's id.
+    pub id: String,
+    /// Its topic, without the deployment's prefix.
+    pub topic: String,
+    /// Why it would be put aside for a person, when it would.
+    pub parked: Option<String>,
+    /// The changes it speaks of, as their sources have them; none, when it says nothing that matters here.
+    pub changes: Vec<ExplainedChange>,
+}
+
+/// What one change would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedChange {
+    /// In one line.
+    pub summary: String,
+    /// The change itself.
+    pub what: What,
+    /// The recipes it touches.
+    pub touches: Vec<ExplainedTouch>,
+    /// Why it touches none, when it does not.
+    pub why_not: Option<String>,
+}
+
+/// What would become of one recipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedTouch {
+    /// The recipe and why.
+    #[serde(flatten)]
+    pub touch: Touch,
+    /// What would be done about it.
+    pub then: String,
+}
+
+/// A message as the client of fedora-messaging writes it to a file.
+#[derive(Deserialize)]
+struct Dumped {
+    topic: String,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    headers: Value,
+    body: Value,
+}
+
+impl Intake {
+    /// Explains a message from its dump: `{"topic": …, "id": …, "headers": …, "body": …}`.
+    pub async fn explain(
+        &self,
+        dump: &str,
+        bus: &Settings,
+        knowledge: &Knowledge,
+        open: &[Candidate],
+    ) -> Result<Explanation> {
+        let dumped: Dumped = serde_json::from_str(dump)
+            .context("cannot read the message; it must be a JSON object with topic, id, headers and body")?;
+        let topic = bus.topic(&dumped.topic).to_owned();
+        let mut explanation =
+            Explanation { id: dumped.id.clone(), topic: topic.clone(), parked: None, changes: Vec::new() };
+        if !dumped.body.is_object() {
+            explanation.parked = Some("its body is not an object".to_owned());
+            return Ok(explanation);
+        }
+        let whats = schemas::check(&topic, &dumped.body)
+            .and_then(|()| message::decode(&topic, &dumped.body).map_err(|error| error.to_string()));
+        let whats = match whats {
+            Ok(whats) => whats,
+            Err(reason) => {
+                explanation.parked = Some(reason);
+                return Ok(explanation);
+            }
+        };
+        let sent_at = dumped.headers.get("sent-at").and_then(Value::as_str);
+        let message = Incoming {
+            id: dumped.id,
+            topic,
+            headers: dumped.headers.to_string(),
+            body: String::new(),
+            sent_at: sent_at.and_then(|text| text.parse().ok()),
+        };
+        // The look is never ended, so nothing is noted.
+        let mut look = self.begin_look(knowledge);
+        for (number, what) in whats.into_iter().enumerate() {
+            let (change, touches) = look.confirm(change(&message, number, what, &self.clock)).await;
+            explanation.changes.push(explained(change, touches, open));
+        }
+        Ok(explanation)
+    }
+}
+
+fn explained(change: Change, touches: Result<Vec<Touch>, String>, open: &[Candidate]) -> ExplainedChange {
+    let summary = change.summary();
+    let (touches, why_not) = match touches {
+        Ok(touches) => (touches, None),
+        Err(reason) => (Vec::new(), Some(reason)),
+    };
+    let touches = touches.into_iter().map(|touch| {
+        let then = match admit(&touch, &change.what, open) {
+            Admission::Joins(candidate) => format!("joins {}, which waits", candidate.id),
+            Admission::Starts { supersedes: None } => {
+                format!("makes a {} candidate", touch.purpose.word())
+            }
+            Admission::Starts { supersedes: Some(old) } => {
+                format!("makes a {} candidate in place of {}", touch.purpose.word(), old.id)
+            }
+        };
+        ExplainedTouch { touch, then }
+    });
+    ExplainedChange { summary, touches: touches.collect(), what: change.what, why_not }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "message {} on {}", self.id, self.topic)?;
+        if let Some(reason) = &self.parked {
+            return writeln!(formatter, "  would be parked for a person: {reason}");
+        }
+        if self.changes.is_empty() {
+            return writeln!(formatter, "  says nothing of packages or definitions; it would be passed over");
+        }
+        for change in &self.changes {
+            writeln!(formatter, "  {}", change.summary)?;
+            if let Some(reason) = &change.why_not {
+                writeln!(formatter, "    touches no image: {reason}")?;
+            }
+            for ExplainedTouch { touch, then } in &change.touches {
+                writeln!(formatter, "    touches {}: {}", touch.recipe, touch.why)?;
+                writeln!(formatter, "      {then}")?;
+            }
+        }
+        Ok(())
+    }
+}

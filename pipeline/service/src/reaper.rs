@@ -1,0 +1,83 @@
+//! Removes what nobody owns any more: job folders whose step is unknown, or whose candidate is long over.
+//!
+//! It only ever removes what carries our mark, a `key` file, and only after a time of grace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use muster_flow::candidate::CandidateId;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::job;
+use crate::store::Store;
+
+/// How long a folder is left alone although no step is known for it.
+const GRACE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Looks once at everything of ours on this machine. Returns what was removed, one line each.
+pub async fn reap(store: &Store, settings: &Settings, clock: &Clock) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    let kept = published(store).await?;
+    for kind in ["build", "smoketest"] {
+        for (folder, key) in job::folders(&settings.jobs(kind)) {
+            let keep = SignedDuration::from_hours(24 * settings.service.keep_days);
+            let is_over = match store.step_row(&key).await? {
+                None => is_older(&folder, clock.now(), GRACE),
+                Some(row) if kept.contains(&row.candidate) => false,
+                Some(row) => {
+                    let candidate = store.candidate(&CandidateId(row.candidate)).await?;
+                    let finished = candidate.is_some_and(|candidate| candidate.stage().is_finished());
+                    finished && row.updated + keep < clock.now()
+                }
+            };
+            if is_over && !job::is_alive(&folder) {
+                fs::remove_dir_all(&folder)?;
+                removed.push(format!("the folder of {key}"));
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The candidates that a stream points at.
+async fn published(store: &Store) -> Result<BTreeSet<String>> {
+    let mut candidates = BTreeSet::new();
+    for stream in store.streams().await? {
+        candidates.extend(store.releases(&stream).await?.into_iter().map(|release| release.candidate));
+    }
+    Ok(candidates)
+}
+
+fn is_older(folder: &Path, now: Timestamp, age: SignedDuration) -> bool {
+    let modified = fs::metadata(folder.join("key")).and_then(|metadata| metadata.modified()).ok();
+    let modified = modified.and_then(|at| Timestamp::try_from(at).ok());
+    modified.is_some_and(|at| at + age < now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_folders_that_carry_our_mark_and_are_old_are_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.service.state = state.path().to_owned();
+        let clock = Clock::set("2126-01-01T00:00:00Z".parse().unwrap());
+        let store = Store::open(&settings.database(), clock.clone()).await.unwrap();
+        let folder = |name: &str| {
+            let folder = settings.jobs("build").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            folder
+        };
+        let (ours, foreign) = (folder("ours"), folder("foreign"));
+        fs::write(ours.join("key"), "cloud/43.20260101.0/build/x86_64").unwrap();
+        let removed = reap(&store, &settings, &clock).await.unwrap();
+        assert_eq!(removed, ["the folder of cloud/43.20260101.0/build/x86_64"]);
+        assert!(!ours.exists() && foreign.exists());
+    }
+}

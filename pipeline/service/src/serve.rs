@@ -1,0 +1,200 @@
+//! Wires everything together and runs it until it is told to stop.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use muster_flow::announce::{Announce, Announced, Announcement};
+use muster_flow::step::{Handle, StepKey};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::destination::Destinations;
+use crate::adapters::fedora_messaging::{consumer, publisher::Publisher};
+use crate::adapters::local::LocalBuilder;
+use crate::adapters::qemu::QemuCloudlet;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::engine::{Engine, Wake};
+use crate::job::Jobs;
+use crate::planner::{self, Planner};
+use crate::port::{Fault, Observation, Port, Ports};
+use crate::sources::Sources;
+use crate::store::Store;
+use crate::{reaper, web};
+
+/// How often the reaper looks.
+const REAPING: Duration = Duration::from_mins(1);
+
+/// Runs the service until SIGTERM or SIGINT. `config` is the file the settings came from, for the jobs' processes.
+pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
+    let clock = Clock::system();
+    std::fs::create_dir_all(&settings.service.state)
+        .with_context(|| format!("cannot make {}", settings.service.state.display()))?;
+    let store = Store::open(&settings.database(), clock.clone()).await?;
+    let destinations = Destinations::new(&settings, clock.clone())?;
+    let pages = web::router(store.clone(), &settings, clock.clone()).merge(destinations.served());
+    let ports = Arc::new(ports(&settings, config.as_deref(), destinations, &clock)?);
+    let sources = Arc::new(Sources::new(&settings, clock.clone())?);
+    let mut planner = Planner::new(store.clone(), sources.clone(), clock.clone(), &settings)?;
+    let engine = Engine::new(store.clone(), ports, clock.clone(), settings.engine.clone());
+    let listener = TcpListener::bind(&settings.service.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.service.listen))?;
+    tracing::info!("serving on {}", settings.url());
+    let stop = CancellationToken::new();
+    let ended = tokio::select! {
+        () = engine.run(&mut planner) => Ok("the engine"),
+        result = serve_pages(listener, pages) => result.map(|()| "the pages"),
+        result = consume(&settings, &store, &clock, engine.wake(), stop.clone()) => result.map(|()| "the consumer"),
+        () = reap(&store, &settings, &clock) => Ok("the reaper"),
+        () = sweep(&store, &sources, &engine) => Ok("the sweeper"),
+        result = told_to_stop() => result.map(|()| "a signal"),
+    };
+    stop.cancel();
+    // Another process may plan at once.
+    store.resign().await?;
+    store.close().await;
+    tracing::info!("stopped by {}", ended.as_deref().unwrap_or("an error"));
+    ended.map(drop)
+}
+
+fn ports(
+    settings: &Settings,
+    config: Option<&Path>,
+    destinations: Destinations,
+    clock: &Clock,
+) -> Result<Ports> {
+    let destinations = Arc::new(destinations);
+    let announce: Box<dyn Port<Announce>> = match &settings.bus {
+        Some(bus) => Box::new(Publisher::new(bus.clone(), clock.clone())),
+        None => Box::new(NoBus),
+    };
+    Ok(Ports {
+        build: Box::new(LocalBuilder { jobs: jobs("build", settings, config)? }),
+        smoketest: Box::new(QemuCloudlet::new(jobs("smoketest", settings, config)?)),
+        upload: Box::new(Arc::clone(&destinations)),
+        verify: Box::new(Arc::clone(&destinations)),
+        promote: Box::new(destinations),
+        announce,
+    })
+}
+
+fn jobs(kind: &'static str, settings: &Settings, config: Option<&Path>) -> Result<Jobs> {
+    let root = settings.jobs(kind);
+    std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    let root = root.canonicalize()?;
+    let program = std::env::current_exe().context("cannot find the program itself")?;
+    Ok(Jobs { kind, root, program, config: config.map(Path::to_owned) })
+}
+
+async fn serve_pages(listener: TcpListener, pages: axum::Router) -> Result<()> {
+    axum::serve(listener, pages).await.context("cannot serve pages")
+}
+
+async fn consume(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    wake: Wake,
+    stop: CancellationToken,
+) -> Result<()> {
+    let Some(bus) = &settings.bus else { return std::future::pending().await };
+    let sink = |batch: &consumer::Batch| keep(store, batch, &wake);
+    consumer::run(bus, clock, sink, tell, stop).await
+}
+
+/// Keeps a batch durably, so that it may be acknowledged.
+fn keep(store: &Store, batch: &consumer::Batch, wake: &Wake) -> impl Future<Output = Result<()>> + use<> {
+    let (store, wake) = (store.clone(), wake.clone());
+    let (messages, parked) = (batch.messages.clone(), batch.parked.clone());
+    async move {
+        store.receive(&messages).await?;
+        if !parked.is_empty() {
+            store.park(&parked).await?;
+        }
+        wake.plan();
+        Ok(())
+    }
+}
+
+fn tell(event: consumer::Event) {
+    match event {
+        consumer::Event::Connected => tracing::info!("messages come in from the bus"),
+        consumer::Event::Lost(reason, wait) => {
+            tracing::warn!(wait_ms = wait.as_millis(), "the bus is away: {reason}");
+        }
+        consumer::Event::NotKept(reason, wait) => {
+            tracing::error!(
+                wait_ms = wait.as_millis(),
+                "cannot keep messages; they stay on the bus: {reason}"
+            );
+        }
+    }
+}
+
+async fn reap(store: &Store, settings: &Settings, clock: &Clock) {
+    loop {
+        match reaper::reap(store, settings, clock).await {
+            Ok(removed) => removed.iter().for_each(|what| tracing::info!("removed {what}")),
+            Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
+        }
+        tokio::time::sleep(REAPING).await;
+    }
+}
+
+/// Looks at every source, now and then, for what the bus did not say.
+async fn sweep(store: &Store, sources: &Sources, engine: &Engine) {
+    loop {
+        match sweep_once(store, sources).await {
+            Ok(0) => {}
+            Ok(found) => {
+                tracing::warn!(changes = found, "a sweep found changes that no message had brought");
+                engine.wake().plan();
+            }
+            Err(error) => tracing::error!("cannot sweep: {error:#}"),
+        }
+        tokio::time::sleep(engine.sweeping()).await;
+    }
+}
+
+async fn sweep_once(store: &Store, sources: &Sources) -> Result<usize> {
+    let knowledge = planner::knowledge(store, sources).await?;
+    let swept = sources.intake.sweep(&knowledge).await?;
+    let mut found = 0;
+    for change in &swept.changes {
+        found += usize::from(store.ask(change).await?);
+    }
+    sources.intake.settle(swept).await?;
+    Ok(found)
+}
+
+async fn told_to_stop() -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+/// Announces to nobody, where no bus is configured: the journal and the pages say it all.
+struct NoBus;
+
+#[async_trait]
+impl Port<Announce> for NoBus {
+    async fn ensure(&self, key: &StepKey, _: &Announcement) -> Result<Handle, Fault> {
+        Ok(Handle(format!("{key}: no bus is configured")))
+    }
+
+    async fn observe(&self, handle: &Handle) -> Result<Observation<Announced>, Fault> {
+        Ok(Observation::Succeeded(Announced { message_id: handle.0.clone() }))
+    }
+
+    async fn cancel(&self, _: &Handle) -> Result<(), Fault> {
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! The upstream of production: recipes and definitions from their repository, packages from theirs.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use muster_flow::recipe::{Definition, Recipe};
+use muster_flow::relevance::Knowledge;
+use muster_flow::smoketest::Test;
+
+use crate::adapters::definitions::Definitions;
+use crate::clock::Clock;
+use crate::config::{PackageSources, Settings};
+use crate::intake::Intake;
+use crate::smoketests;
+use crate::store::Incoming;
+use crate::upstream::{Digest, Upstream};
+
+/// Recipes, definitions and packages, read where they are made.
+#[derive(Debug)]
+pub struct Sources {
+    /// What weighs messages, and sweeps.
+    pub intake: Intake,
+    packages: PackageSources,
+}
+
+impl Sources {
+    /// The sources that the configuration names.
+    pub fn new(settings: &Settings, clock: Clock) -> Result<Self> {
+        let state = &settings.service.state;
+        let definitions = Definitions::new(settings.definitions.clone(), state, clock.clone())?;
+        Ok(Sources { intake: Intake::new(definitions, state, clock)?, packages: settings.packages.clone() })
+    }
+}
+
+#[async_trait]
+impl Upstream for Sources {
+    async fn recipes(&self) -> Result<Vec<Recipe>> {
+        let recipes = self.intake.definitions.recipes().await?;
+        Ok(recipes.into_iter().map(|recipe| self.packages.complete(recipe)).collect())
+    }
+
+    async fn files(&self, recipe: &Recipe) -> Result<BTreeSet<String>> {
+        self.intake.definitions.files(recipe).await
+    }
+
+    async fn freeze(&self, recipe: &Recipe) -> Result<(Definition, Vec<Test>)> {
+        let definition = self.intake.definitions.freeze(recipe).await?;
+        let folder = self.intake.definitions.smoketests().await?;
+        let mut tests = smoketests::read(&folder).context("cannot read the smoketests")?;
+        let wanted = &recipe.smoketests.tests;
+        if let Some(missing) = wanted.iter().find(|name| !tests.iter().any(|test| &test.name == *name)) {
+            anyhow::bail!(
+                "{} asks for the smoketest {missing}, which is not in {}",
+                recipe.name,
+                folder.display()
+            );
+        }
+        tests.retain(|test| wanted.is_empty() || wanted.contains(&test.name));
+        Ok((definition, tests))
+    }
+
+    async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge) -> Result<Digest> {
+        self.intake.digest(messages, knowledge).await
+    }
+}

@@ -1,0 +1,189 @@
+//! What a person is told about a candidate: how it stands, why, what happens next and who must act, in plain words.
+//!
+//! It turns facts into sentences, once, for pages, commands and JSON alike. It must not know HTML, terminals or SQL,
+//! and it decides nothing: every rule it explains is asked of `muster_flow`.
+
+pub mod teller;
+pub mod words;
+pub mod mark;
+pub mod next_action;
+pub mod wait;
+pub mod timeline;
+pub mod boot;
+pub mod image;
+
+use jiff::Timestamp;
+use muster_flow::candidate::{Candidate, Patience, Purpose, Stage};
+use muster_flow::gate::{Verdict, Waiver};
+use serde::Serialize;
+
+use crate::store::StepRow;
+use boot::Boot;
+use image::Image;
+use mark::Mark;
+use next_action::NextAction;
+use timeline::Chapter;
+use wait::Wait;
+
+/// Everything a story is told from.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The candidate.
+    pub candidate: &'a Candidate,
+    /// Its step rows.
+    pub rows: &'a [StepRow],
+    /// What the service said last about why it does not get on; empty when it said nothing.
+    pub note: &'a str,
+    /// Every open candidate, itself among them.
+    pub open: &'a [Candidate],
+    /// How long a scratch candidate waits for more changes.
+    pub patience: Patience,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+impl Facts<'_> {
+    /// The row of a step, by its key.
+    fn row(&self, key: &str) -> Option<&StepRow> {
+        self.rows.iter().find(|row| row.key.0 == key)
+    }
+}
+
+/// One line about a candidate, for lists.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Brief {
+    /// Its id, such as `cloud-base/43.20261121.0`.
+    pub candidate: String,
+    /// Its recipe.
+    pub recipe: String,
+    /// Its version.
+    pub version: String,
+    /// `scratch`, `release` or `emergency`.
+    pub purpose: &'static str,
+    /// The stream its releases go to.
+    pub stream: String,
+    /// Where it stands, in a word or two; how it ended, once it has.
+    pub stage: &'static str,
+    /// The same as a mark.
+    pub mark: Mark,
+    /// Whether nothing is left to do.
+    pub finished: bool,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Seconds since it was made.
+    pub age_s: i64,
+    /// Where it stands and why, in one sentence.
+    pub headline: String,
+    /// Why it was made, in one line.
+    pub why: String,
+    /// How many changes called for it.
+    pub changes: usize,
+}
+
+impl Brief {
+    /// The word that stands beside its mark: where it stands, unless a person holds it.
+    pub fn word(&self) -> &'static str {
+        if self.mark == Mark::Held { self.mark.word() } else { self.stage }
+    }
+}
+
+/// All there is to tell about a candidate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Story {
+    /// The one line about it.
+    #[serde(flatten)]
+    pub brief: Brief,
+    /// The recipe's line for people who choose an image.
+    pub summary: String,
+    /// Who answers for the recipe; empty when the recipe does not say.
+    pub owner: String,
+    /// What it is for, with who and why of an emergency.
+    pub intent: Purpose,
+    /// What happens next, and who must act.
+    pub next: NextAction,
+    /// What it waits for.
+    pub waits: Vec<Wait>,
+    /// What happened, in the order of the flow: change, build, smoketest, gate, publish, announce.
+    pub chapters: Vec<Chapter>,
+    /// What its boots showed.
+    pub boots: Vec<Boot>,
+    /// What the gate says; `None` while it has not spoken on what is known now.
+    pub verdict: Option<Verdict>,
+    /// What was read back from its destinations.
+    pub images: Vec<Image>,
+    /// Exceptions that people made.
+    pub waivers: Vec<Waiver>,
+}
+
+/// Tells the one line about a candidate.
+pub fn brief(facts: &Facts<'_>) -> Brief {
+    let candidate = facts.candidate;
+    let stage = candidate.stage();
+    Brief {
+        candidate: candidate.id.to_string(),
+        recipe: candidate.recipe.name.clone(),
+        version: candidate.id.version().to_owned(),
+        purpose: candidate.purpose.word(),
+        stream: candidate.recipe.stream.clone(),
+        stage: stage.words(),
+        mark: Mark::of_stage(candidate),
+        finished: stage.is_finished(),
+        created: candidate.created,
+        age_s: (facts.now - candidate.created).get_seconds().max(0),
+        headline: next_action::headline(facts),
+        why: why(candidate),
+        changes: candidate.changes.len(),
+    }
+}
+
+/// Tells all about a candidate.
+pub fn tell(facts: &Facts<'_>) -> Story {
+    let candidate = facts.candidate;
+    Story {
+        brief: brief(facts),
+        summary: candidate.recipe.summary.clone(),
+        owner: candidate.recipe.owner.clone(),
+        intent: candidate.purpose.clone(),
+        next: next_action::of(facts),
+        waits: wait::of(facts),
+        chapters: timeline::chapters(facts),
+        boots: boot::all(facts),
+        verdict: candidate.verdict().cloned(),
+        images: image::of_candidate(candidate),
+        waivers: candidate.decisions.waivers.clone(),
+    }
+}
+
+/// Why a candidate was made, in one line: its last change, and how many more there are.
+fn why(candidate: &Candidate) -> String {
+    let Some(last) = candidate.changes.last() else { return "no change is recorded".to_owned() };
+    match candidate.changes.len() - 1 {
+        0 => last.summary.clone(),
+        1 => format!("{}, and 1 more change", last.summary),
+        more => format!("{}, and {more} more changes", last.summary),
+    }
+}
+
+/// The words that the list of candidates can be narrowed by, in the order of the flow.
+pub const STAGES: [&str; 15] = [
+    "waiting",
+    "building",
+    "testing",
+    "gating",
+    "publishing",
+    "promoting",
+    "announcing",
+    "passed",
+    "published",
+    "rejected",
+    "cannot tell",
+    "build failed",
+    "publishing failed",
+    "superseded",
+    "cancelled",
+];
+
+/// Whether a stage means that the candidate is on its way.
+pub fn is_open(stage: &Stage) -> bool {
+    !stage.is_finished()
+}

@@ -1,0 +1,80 @@
+//! Reads from the store what a story is told from, and tells it.
+
+use anyhow::Result;
+use jiff::SignedDuration;
+use muster_flow::candidate::{Candidate, Patience};
+
+use super::boot::{self, Boot};
+use super::wait::{self, Wait};
+use super::{Brief, Facts, Story, brief, tell};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::store::{StepRow, Store};
+
+/// Tells stories from a store.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    /// The store.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    patience: Patience,
+}
+
+impl Teller {
+    /// A teller over a store.
+    pub fn new(store: Store, settings: &Settings, clock: Clock) -> Self {
+        let patience = Patience {
+            quiet: SignedDuration::from_secs(settings.engine.quiet_s),
+            at_most: SignedDuration::from_secs(settings.engine.at_most_s),
+        };
+        Teller { store, clock, patience }
+    }
+
+    /// The one line about a candidate, with the open candidates around it.
+    pub async fn brief(&self, candidate: &Candidate, open: &[Candidate]) -> Result<Brief> {
+        // Rows and note say how far running work has got; a finished candidate has none to tell of.
+        if candidate.stage().is_finished() {
+            return Ok(brief(&self.facts(candidate, (&[], ""), open)));
+        }
+        let (rows, note) = self.around(candidate).await?;
+        Ok(brief(&self.facts(candidate, (&rows, &note), open)))
+    }
+
+    /// All there is to tell about a candidate.
+    pub async fn story(&self, candidate: &Candidate) -> Result<Story> {
+        let open = self.store.open_candidates().await?;
+        let (rows, note) = self.around(candidate).await?;
+        Ok(tell(&self.facts(candidate, (&rows, &note), &open)))
+    }
+
+    /// What the boots of a candidate showed.
+    pub async fn boots(&self, candidate: &Candidate) -> Result<Vec<Boot>> {
+        let (rows, note) = self.around(candidate).await?;
+        Ok(boot::all(&self.facts(candidate, (&rows, &note), &[])))
+    }
+
+    /// Everything that any candidate waits for.
+    pub async fn waits(&self) -> Result<Vec<Wait>> {
+        let open = self.store.open_candidates().await?;
+        let mut waits = Vec::new();
+        for candidate in &open {
+            let (rows, note) = self.around(candidate).await?;
+            waits.extend(wait::of(&self.facts(candidate, (&rows, &note), &open)));
+        }
+        Ok(waits)
+    }
+
+    async fn around(&self, candidate: &Candidate) -> Result<(Vec<StepRow>, String)> {
+        Ok((self.store.step_rows(&candidate.id).await?, self.store.note(&candidate.id).await?))
+    }
+
+    fn facts<'a>(
+        &self,
+        candidate: &'a Candidate,
+        (rows, note): (&'a [StepRow], &'a str),
+        open: &'a [Candidate],
+    ) -> Facts<'a> {
+        Facts { candidate, rows, note, open, patience: self.patience, now: self.clock.now() }
+    }
+}

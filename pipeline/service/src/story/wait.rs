@@ -1,0 +1,153 @@
+//! What a candidate waits for: each wait with its reason, its owner and its deadline.
+
+use jiff::Timestamp;
+use muster_flow::candidate::{self, Candidate, Stage};
+use muster_flow::publish;
+use muster_flow::step::{Progress, Step, StepKey, Work};
+use serde::Serialize;
+
+use super::{Facts, next_action, words};
+
+/// Who looks after the service and the places it works in.
+pub const OPERATORS: &str = "the operators of this service";
+
+/// Who acts when nobody needs to.
+pub const MUSTER: &str = "Muster, by itself";
+
+/// One thing that a candidate waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wait {
+    /// The candidate.
+    pub candidate: String,
+    /// What is waited for, such as `build x86_64`.
+    pub what: String,
+    /// Why it is not done yet.
+    pub why: String,
+    /// Who must act, or watch.
+    pub who: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// When it is given up; `None` when it may last as long as it likes.
+    pub until: Option<Timestamp>,
+}
+
+/// Everything that a candidate waits for now.
+pub fn of(facts: &Facts<'_>) -> Vec<Wait> {
+    let candidate = facts.candidate;
+    let mut waits: Vec<Wait> = Vec::new();
+    match candidate.stage() {
+        Stage::Finished(_) => return waits,
+        Stage::Waiting => waits.push(before_the_start(facts)),
+        Stage::Promoting => waits.extend(before_promotion(facts)),
+        Stage::Building | Stage::Testing | Stage::Gating | Stage::Publishing | Stage::Announcing => {}
+    }
+    let steps = &candidate.steps;
+    waits.extend(of_steps(facts, &steps.builds));
+    waits.extend(of_steps(facts, &steps.smoketests));
+    waits.extend(of_steps(facts, &steps.uploads));
+    waits.extend(of_steps(facts, &steps.verifications));
+    waits.extend(of_steps(facts, &steps.promotions));
+    waits.extend(of_steps(facts, &steps.announcements));
+    if waits.is_empty() {
+        waits.push(Wait {
+            what: candidate.stage().words().to_owned(),
+            why: "what comes next is recorded at the service's next look; if this stays, the service is not running"
+                .to_owned(),
+            ..wait(candidate, MUSTER)
+        });
+    }
+    waits
+}
+
+fn wait(candidate: &Candidate, who: &str) -> Wait {
+    Wait {
+        candidate: candidate.id.to_string(),
+        what: String::new(),
+        why: String::new(),
+        who: who.to_owned(),
+        since: None,
+        until: None,
+    }
+}
+
+fn before_the_start(facts: &Facts<'_>) -> Wait {
+    let Facts { candidate, open, patience, now, note, .. } = *facts;
+    let (why, who) = match candidate::may_start(candidate, open, patience, now) {
+        Err(why) => (why, MUSTER.to_owned()),
+        Ok(()) if note.is_empty() => {
+            ("it is due, and starts at the service's next look".to_owned(), MUSTER.to_owned())
+        }
+        // The rules let it start, and still the service could not start it.
+        Ok(()) => (note.to_owned(), next_action::owner(candidate)),
+    };
+    let what = "its start".to_owned();
+    Wait { what, why, since: Some(candidate.created), ..wait(candidate, &who) }
+}
+
+fn before_promotion(facts: &Facts<'_>) -> Option<Wait> {
+    let candidate = facts.candidate;
+    let why = publish::may_promote(candidate, facts.open).err()?;
+    let who = candidate.decisions.holds.first().map_or(MUSTER, |hold| &hold.who);
+    let what = format!("its turn to move the pointers of {}", candidate.recipe.stream);
+    Some(Wait { what, why, ..wait(candidate, who) })
+}
+
+fn of_steps<W: Work>(facts: &Facts<'_>, steps: &[Step<W>]) -> Vec<Wait> {
+    let pending = steps.iter().filter(|step| !step.is_over());
+    pending.map(|step| of_step(facts, step)).collect()
+}
+
+fn of_step<W: Work>(facts: &Facts<'_>, step: &Step<W>) -> Wait {
+    let row = facts.row(&step.key.0);
+    let note = row.map(|row| row.note.trim()).filter(|note| !note.is_empty());
+    let tries = row.map_or(0, |row| row.attempt);
+    let what = purpose(facts.candidate, &step.key.0);
+    let (why, who) = match (&step.progress, row) {
+        (Progress::Wanted, Some(row)) if tries > 0 && note.is_some() => {
+            let again = if row.due > facts.now {
+                format!("tried again in {}", words::span((row.due - facts.now).get_seconds()))
+            } else {
+                "tried again at once".to_owned()
+            };
+            let times =
+                words::count(usize::try_from(tries).unwrap_or_default(), "try").replace("trys", "tries");
+            (format!("{} after {times}; {again}", note.unwrap_or_default()), OPERATORS)
+        }
+        (Progress::Wanted, _) => ("it is recorded, and waits for a free place".to_owned(), MUSTER),
+        (Progress::Running(_), _) if tries > 0 => {
+            (format!("it runs, but cannot be looked at: {}", note.unwrap_or_default()), OPERATORS)
+        }
+        (Progress::Running(_), _) => (note.unwrap_or("it runs").to_owned(), MUSTER),
+        (Progress::Succeeded(_) | Progress::Failed(_) | Progress::Cancelled, _) => (String::new(), MUSTER),
+    };
+    Wait {
+        what,
+        why,
+        since: row.map(|row| row.created),
+        until: row.map(|row| row.deadline),
+        ..wait(facts.candidate, who)
+    }
+}
+
+/// A step's key without its candidate, as words: `build x86_64`, `smoketest x86_64 bios-pc, try 2`.
+pub fn purpose(candidate: &Candidate, key: &str) -> String {
+    let rest = key.strip_prefix(&format!("{}/", candidate.id)).unwrap_or(key);
+    match rest.rsplit_once('#') {
+        Some((base, generation)) => format!("{}, try {generation}", base.replace('/', " ")),
+        None => rest.replace('/', " "),
+    }
+}
+
+/// Whether a step has begun and is not over.
+pub fn is_running(candidate: &Candidate, key: &StepKey) -> bool {
+    fn any<W: Work>(steps: &[Step<W>], key: &StepKey) -> bool {
+        steps.iter().any(|step| step.key == *key && matches!(step.progress, Progress::Running(_)))
+    }
+    let steps = &candidate.steps;
+    any(&steps.builds, key)
+        || any(&steps.smoketests, key)
+        || any(&steps.uploads, key)
+        || any(&steps.verifications, key)
+        || any(&steps.promotions, key)
+        || any(&steps.announcements, key)
+}

@@ -1,0 +1,273 @@
+//! The service dies between any two actions, and still every candidate comes to the right end with each thing done
+//! once. On both databases.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use muster::clock::Clock;
+use muster::config::Settings;
+use muster::engine::Engine;
+use muster::planner::{self, Planner, Turn};
+use muster::store::{Incoming, Store};
+use muster_flow::candidate::{CandidateId, Outcome, Stage};
+use muster_flow::change::{What, Wish};
+use muster_lab::database::{self, Database};
+use muster_lab::upstream::{Standing, recipe};
+use muster_lab::world::{Fault, Manners, World};
+use muster_lab::{death, ports};
+
+/// More turns than any story here needs.
+const TURNS: usize = 200;
+
+struct Service {
+    store: Store,
+    engine: Engine,
+    planner: Planner,
+    clock: Clock,
+}
+
+/// A process that starts: it knows nothing but the database's address.
+async fn service(database: &Database, world: &World, clock: &Clock) -> Service {
+    let mut settings = Settings::default();
+    settings.engine.quiet_s = 0;
+    settings.engine.parallel_smoketests = 4;
+    let store = Store::open(&database.url, clock.clone()).await.unwrap();
+    let upstream = Arc::new(Standing { recipes: vec![recipe("cloud"), recipe("server")] });
+    let planner = Planner::new(store.clone(), upstream, clock.clone(), &settings).unwrap();
+    let ports = Arc::new(ports::ports(world));
+    let engine = Engine::new(store.clone(), ports, clock.clone(), settings.engine);
+    Service { store, engine, planner, clock: clock.clone() }
+}
+
+impl Service {
+    /// Plans and drives until nothing is left to do. Time passes with every turn.
+    async fn live(&mut self) {
+        for _ in 0..TURNS {
+            while self.planner.turn().await.unwrap() == Turn::Moved {}
+            let driven = self.engine.drive_due().await.unwrap();
+            let is_over = self.store.open_versions().await.unwrap().is_empty();
+            if driven == 0 && is_over && self.store.unread(1).await.unwrap().is_empty() {
+                return;
+            }
+            self.clock.advance(SignedDuration::from_secs(2));
+        }
+        panic!("it never came to an end");
+    }
+}
+
+/// What the world asks for: a release of everything, and a package that is on the images.
+async fn ask(database: &Database, clock: &Clock) {
+    let store = Store::open(&database.url, clock.clone()).await.unwrap();
+    let what = What::Requested {
+        recipe: None,
+        stream: Some("stable".to_owned()),
+        purpose: Wish::Release,
+        reason: "the month is over".to_owned(),
+    };
+    let mut change = planner::request(what, "ada", clock.now());
+    change.id = "request/1".to_owned();
+    assert!(store.ask(&change).await.unwrap());
+    let message = |id: &str| Incoming {
+        id: id.to_owned(),
+        topic: "tag".to_owned(),
+        headers: "{}".to_owned(),
+        body: "\"bash\"".to_owned(),
+        sent_at: Some(clock.now()),
+    };
+    assert_eq!(store.receive(&[message("m1"), message("m2"), message("m1")]).await.unwrap(), 2);
+    store.close().await;
+}
+
+fn clock() -> Clock {
+    Clock::set("2026-11-21T12:00:00Z".parse::<Timestamp>().unwrap())
+}
+
+/// Everything that must be true at the end of the story, whoever died on the way.
+async fn check(database: &Database, world: &World, clock: &Clock, polls: u64) {
+    let store = Store::open(&database.url, clock.clone()).await.unwrap();
+    let candidates = store.candidates(100).await.unwrap();
+    let story = format!("{}, killed after {polls} polls", database.kind);
+    for candidate in &candidates {
+        let expected = if candidate.purpose.is_published() { Outcome::Published } else { Outcome::Passed };
+        assert_eq!(candidate.stage(), Stage::Finished(expected), "{story}: {}", candidate.id);
+    }
+    let releases = candidates.iter().filter(|candidate| candidate.purpose.is_published()).count();
+    assert_eq!(releases, 2, "{story}");
+    // How many scratch candidates the two messages make depends on when they are digested; not none, and not more.
+    assert!((2..=4).contains(&(candidates.len() - releases)), "{story}: {}", candidates.len());
+    let state = world.state();
+    let doubled: Vec<_> = state.begun.iter().filter(|(_, times)| **times != 1).collect();
+    assert!(doubled.is_empty(), "{story}: begun more than once: {doubled:?}");
+    assert_eq!(state.pointers.len(), 6, "{story}: {:?}", state.pointers);
+    assert_eq!(state.moves.len(), 6, "{story}: a pointer was moved twice: {:?}", state.moves);
+    let last_of_cloud = state.moves.iter().rposition(|(_, version)| version.starts_with("cloud/")).unwrap();
+    assert_eq!(
+        state.moves[last_of_cloud].0, "stream:stable/cloud",
+        "{story}: the stream's pointer moves last"
+    );
+}
+
+async fn die_and_live_on(database: &Database, polls: u64, manners: Manners) -> (World, bool) {
+    let (world, clock) = (World::default(), clock());
+    world.state().manners = manners;
+    ask(database, &clock).await;
+    let mut first = service(database, &world, &clock).await;
+    let survived = death::after(polls, first.live()).await.is_some();
+    drop(first);
+    // The leases of the dead run out.
+    clock.advance(SignedDuration::from_secs(60));
+    let mut second = service(database, &world, &clock).await;
+    second.live().await;
+    second.store.close().await;
+    if manners == Manners::Looks {
+        check(database, &world, &clock, polls).await;
+    }
+    (world, survived)
+}
+
+/// Dies after every `stride`th number of polls, until the story ends before its death.
+///
+/// `MUSTER_CRASH_STRIDE=1` kills after every single poll, which takes an hour.
+async fn die_everywhere(fresh: impl AsyncFn() -> Option<Database>, stride: u64) {
+    let asked = std::env::var("MUSTER_CRASH_STRIDE").ok().and_then(|stride| stride.parse().ok());
+    let stride = asked.unwrap_or(stride);
+    let mut polls = 1;
+    loop {
+        let Some(database) = fresh().await else { return };
+        let (_, survived) = die_and_live_on(&database, polls, Manners::Looks).await;
+        if survived {
+            break;
+        }
+        polls += stride;
+    }
+    eprintln!("the story ended by itself after {polls} polls");
+    assert!(polls > 50, "the story ended after {polls} polls already: nothing was killed in the middle");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_it_dies_on_sqlite_everything_is_done_once() {
+    die_everywhere(async || Some(database::sqlite().unwrap()), 31).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_it_dies_on_postgresql_everything_is_done_once() {
+    die_everywhere(async || database::postgres().await.unwrap(), 151).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_adapter_that_does_not_look_first_is_caught() {
+    let mut polls = 1;
+    loop {
+        let database = database::sqlite().unwrap();
+        let (world, survived) = die_and_live_on(&database, polls, Manners::Forgets).await;
+        if world.state().begun.values().any(|times| *times > 1) {
+            return;
+        }
+        assert!(
+            !survived,
+            "an adapter that creates without looking went unnoticed: the suite proves nothing"
+        );
+        polls += 31;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_answers_and_vanished_work_do_no_harm() {
+    for database in database::each().await.unwrap() {
+        let (world, clock) = (World::default(), clock());
+        world.fault("build", Fault::AnswerLost(2));
+        world.fault("upload/mirror", Fault::Flaky(3));
+        world.fault("smoketest/x86_64/uefi", Fault::VanishesOnce);
+        ask(&database, &clock).await;
+        let mut service = service(&database, &world, &clock).await;
+        service.live().await;
+        check(&database, &world, &clock, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_smoketest_publishes_nothing() {
+    for database in database::each().await.unwrap() {
+        let (world, clock) = (World::default(), clock());
+        world.fault("smoketest/x86_64/bios", Fault::Red);
+        ask(&database, &clock).await;
+        let mut service = service(&database, &world, &clock).await;
+        service.live().await;
+        assert_eq!(world.state().moves, []);
+        assert!(!world.state().begun.keys().any(|key| key.contains("/upload/")));
+        for candidate in service.store.candidates(10).await.unwrap() {
+            assert_eq!(candidate.stage(), Stage::Finished(Outcome::Rejected));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_cloudlet_is_not_a_bad_image_and_can_be_tried_again() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    world.fault("smoketest/x86_64/bios", Fault::Fails("no host has memory left".to_owned()));
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    service.live().await;
+    let release = service.store.candidates(10).await.unwrap();
+    let release = release.iter().find(|candidate| candidate.purpose.is_published()).unwrap();
+    assert_eq!(release.stage(), Stage::Finished(Outcome::CannotTell));
+    assert_eq!(world.state().moves, []);
+    world.state().faults.clear();
+    let base = format!("{}/smoketest/x86_64/bios", release.id);
+    service.store.retry(&release.id, &base, "ada", "the host is back").await.unwrap();
+    service.live().await;
+    let release = service.store.candidate(&release.id).await.unwrap().unwrap();
+    assert_eq!(release.stage(), Stage::Finished(Outcome::Published));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_processes_on_one_database_do_everything_once() {
+    for database in database::each().await.unwrap() {
+        let (world, clock) = (World::default(), clock());
+        ask(&database, &clock).await;
+        let database = Arc::new(database);
+        let mut processes = Vec::new();
+        for _ in 0..4 {
+            let (database, world, clock) = (Arc::clone(&database), world.clone(), clock.clone());
+            processes.push(std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let mut service = service(&database, &world, &clock).await;
+                    for _ in 0..TURNS * 4 {
+                        // Another process may plan, or have changed what this one planned for.
+                        let _ = service.planner.turn().await;
+                        service.engine.drive_due().await.unwrap();
+                        clock.advance(SignedDuration::from_millis(500));
+                        let open = service.store.open_versions().await.unwrap();
+                        if open.is_empty() && service.store.unread(1).await.unwrap().is_empty() {
+                            break;
+                        }
+                    }
+                });
+            }));
+        }
+        for process in processes {
+            process.join().unwrap();
+        }
+        check(&database, &world, &clock, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_candidate_ends_what_runs_for_it() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    while service.planner.turn().await.unwrap() == Turn::Moved {}
+    service.engine.drive_due().await.unwrap();
+    let id = CandidateId("cloud/43.20261121.0".to_owned());
+    service.store.cancel(&id, "ada", "not today").await.unwrap();
+    service.live().await;
+    let candidate = service.store.candidate(&id).await.unwrap().unwrap();
+    assert_eq!(candidate.stage(), Stage::Finished(Outcome::Cancelled));
+    assert!(world.state().cancelled.iter().all(|key| key.starts_with("cloud/43.20261121.0/")));
+    assert!(!world.state().moves.iter().any(|(_, version)| version == &id.0));
+}

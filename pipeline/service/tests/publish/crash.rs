@@ -1,0 +1,135 @@
+//! A process that is killed while it publishes, at any moment, and a disk that is full.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster::program::Program;
+use muster_flow::publish::UploadRequest;
+
+use crate::ground::{Ground, MIRROR, release};
+use crate::mirror::staged_files;
+use crate::registry::DockerRegistry;
+use crate::{ostree, registry};
+
+/// What the tests below run in processes of its own: publishes what `request.json` says, to where `settings.toml` says.
+#[tokio::test]
+#[ignore = "it is the child of other tests"]
+async fn child_that_publishes() {
+    let Some(folder) = std::env::var_os("MUSTER_TEST_FOLDER").map(PathBuf::from) else { return };
+    let ground = Ground::new(&fs::read_to_string(folder.join("settings.toml")).unwrap()).await;
+    let upload: UploadRequest =
+        serde_json::from_slice(&fs::read(folder.join("request.json")).unwrap()).unwrap();
+    match ground.upload(&upload).await {
+        Ok(uploaded) => {
+            ground.verify(&upload, &uploaded).await.unwrap();
+            ground.promote(&upload, &uploaded, "stable").await.unwrap();
+            println!("published");
+        }
+        Err(fault) => println!("{fault:?}"),
+    }
+}
+
+fn child(folder: &Path) -> Program {
+    let this = std::env::current_exe().unwrap();
+    Program::new(this).args(CHILD).env("MUSTER_TEST_FOLDER", folder)
+}
+
+const CHILD: [&str; 4] = ["--exact", "crash::child_that_publishes", "--ignored", "--nocapture"];
+
+/// Kills one process after the other, each a little later, until one ends by itself; looks after each kill; then
+/// lets one publish undisturbed.
+async fn kill_again_and_again(folder: &Path, settings: &str, upload: &UploadRequest, look: impl Fn()) {
+    fs::write(folder.join("settings.toml"), settings).unwrap();
+    fs::write(folder.join("request.json"), serde_json::to_vec(upload).unwrap()).unwrap();
+    let mut cut_short = 0;
+    let mut delay = Duration::from_millis(15);
+    loop {
+        let mut running = child(folder).spawn().unwrap();
+        tokio::time::sleep(delay).await;
+        let has_ended = running.has_ended();
+        running.kill().await;
+        look();
+        if has_ended {
+            break;
+        }
+        cut_short += 1;
+        delay = delay.mul_f32(1.4);
+    }
+    assert!(cut_short > 3, "no process was killed at work");
+    let said = child(folder).run().await.unwrap().text();
+    assert!(said.contains("published"), "{said}");
+}
+
+#[tokio::test]
+async fn no_reader_of_a_mirror_sees_half_a_file_whenever_the_process_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..1_500_000_u32).flat_map(|number| (number ^ 0x5a5a).to_le_bytes()).collect();
+    let upload = release(folder.path(), "Murmur", "43.20261121.0", &content);
+    let root = folder.path().join("mirror");
+    let settings = format!("{MIRROR}root = \"{}\"\n", root.display());
+    let public = root.join("linux/releases/43/Cloud/x86_64/images/Murmur-43-20261121.0.x86_64.qcow2");
+    kill_again_and_again(folder.path(), &settings, &upload, || {
+        if let Ok(found) = fs::metadata(&public) {
+            assert_eq!(found.len(), content.len() as u64, "a reader saw half a file");
+        }
+    })
+    .await;
+    assert_eq!(fs::read(&public).unwrap(), content);
+    assert!(staged_files(folder.path()).is_empty());
+    for (path, count) in [(public.parent().unwrap(), 4), (&root, 3)] {
+        let left: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), count, "something was left in {}: {left:?}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_ref_leads_to_a_whole_commit_whenever_the_process_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let upload = ostree::commit(folder.path(), "43.20261121.0", "one").await;
+    let repository = folder.path().join("ostree");
+    let settings = format!("{}repository = \"{}\"\n", ostree::OSTREE, repository.display());
+    kill_again_and_again(folder.path(), &settings, &upload, || {}).await;
+    ostree::ostree(&repository, "fsck").run().await.unwrap();
+    let refs = ostree::ostree(&repository, "refs").run().await.unwrap().text();
+    assert_eq!(refs.trim(), ostree::REF);
+}
+
+#[tokio::test]
+async fn a_tag_leads_to_a_whole_image_whenever_the_process_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = DockerRegistry::start("").await;
+    let image = registry::image(folder.path(), "x86_64", &[vec![5; 3_000_000], vec![6; 1_000_000]]);
+    let upload = registry::release("43.20261121.0", vec![image]);
+    kill_again_and_again(folder.path(), &registry.settings(""), &upload, || {}).await;
+    let place = format!("docker://{}/murmur/base:stable", registry.host);
+    let copy = format!("dir:{}", folder.path().join("copy").display());
+    registry::skopeo(&["copy", "--src-tls-verify=false", &place, &copy]).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_so_and_leaves_nothing_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mirror");
+    fs::create_dir(&root).unwrap();
+    let upload = release(folder.path(), "Murmur", "43.20261121.0", &vec![7; 3 << 20]);
+    fs::write(folder.path().join("settings.toml"), format!("{MIRROR}root = \"{}\"\n", root.display()))
+        .unwrap();
+    fs::write(folder.path().join("request.json"), serde_json::to_vec(&upload).unwrap()).unwrap();
+    // The mirror lies on a disk of 2 MiB, and afterwards what lies there is listed.
+    let this = std::env::current_exe().unwrap();
+    let finished = Program::new("bwrap")
+        .args(["--dev-bind", "/", "/", "--size", "2097152", "--tmpfs"])
+        .arg(&root)
+        .args(["--", "sh", "-c", "root=$1; shift; \"$@\"; find \"$root\" -type f", "sh"])
+        .args([root.as_os_str(), this.as_os_str()])
+        .args(CHILD)
+        .env("MUSTER_TEST_FOLDER", folder.path())
+        .run()
+        .await
+        .unwrap();
+    let said = finished.text();
+    assert!(said.contains("Retry(\"cannot copy"), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with('/')), "half a file stayed behind: {said}");
+}
