@@ -227,6 +227,9 @@ async fn check_tree(disk: &Path) {
     let blkid = said("blkid", &["-p", "-O", &(50 << 20).to_string(), disk.to_str().unwrap()]).await;
     let uuid = fstab.split_once("UUID=").unwrap().1.split_whitespace().next().unwrap().to_owned();
     assert_says(&blkid, &[&uuid, "LABEL=\"root\""]);
+    let place = (2 << 20).to_string();
+    let esp = said("blkid", &["-p", "-s", "UUID", "-o", "value", "-O", &place, disk.to_str().unwrap()]).await;
+    assert_says(&fstab, &[&format!("UUID={} /boot/efi vfat", esp.trim())]);
     let menu = in_image(disk, "cat /boot/grub2/grub.cfg").await;
     assert_says(
         &menu,
