@@ -350,6 +350,7 @@ pub fn tests() -> Vec<Test> {
         forms: vec![Form::Qcow2],
         time_limit_s: 60,
         order,
+        applies: muster_flow::smoketest::Applies::Always,
         before: Before::Nothing,
         script: "true".to_owned(),
         expected_failure: None,
