@@ -319,8 +319,7 @@ async fn a_kickstart_becomes_an_oci_image_by_way_of_a_job() {
     let second = build(other.path(), request.clone()).await.unwrap();
     fs::write(one.path().join("request.json"), serde_json::to_vec(&request).unwrap()).unwrap();
     local::job(one.path(), &Settings::default()).await.unwrap();
-    let jobs =
-        Jobs { kind: "build", root: one.path().into(), program: "/bin/true".into(), config: None };
+    let jobs = Jobs { kind: "build", root: one.path().into(), program: "/bin/true".into(), config: None };
     let handle = Handle(one.path().display().to_string());
     let Observation::Succeeded(first) = LocalBuilder { jobs }.observe(&handle).await.unwrap() else {
         panic!("the job did not succeed");
