@@ -131,7 +131,7 @@ echo "outside" >$INSTALL_ROOT/var/log/outside.log
 %end
 "#;
 
-const CONTAINER: &str = r#"lang en_US.UTF-8
+const CONTAINER: &str = r"lang en_US.UTF-8
 timezone --utc Etc/UTC
 rootpw --lock --iscrypted locked
 bootloader --disabled
@@ -148,7 +148,7 @@ hello
 %post --erroronfail
 echo 'tsflags=nodocs' >>/etc/dnf.conf
 %end
-"#;
+";
 
 const TREEFILE: &str = r"
 ref: murmur/43/${basearch}/iot
@@ -227,6 +227,9 @@ async fn check_tree(disk: &Path) {
     let blkid = said("blkid", &["-p", "-O", &(50 << 20).to_string(), disk.to_str().unwrap()]).await;
     let uuid = fstab.split_once("UUID=").unwrap().1.split_whitespace().next().unwrap().to_owned();
     assert_says(&blkid, &[&uuid, "LABEL=\"root\""]);
+    let place = (2 << 20).to_string();
+    let esp = said("blkid", &["-p", "-s", "UUID", "-o", "value", "-O", &place, disk.to_str().unwrap()]).await;
+    assert_says(&fstab, &[&format!("UUID={} /boot/efi vfat", esp.trim())]);
     let menu = in_image(disk, "cat /boot/grub2/grub.cfg").await;
     assert_says(
         &menu,
@@ -316,8 +319,7 @@ async fn a_kickstart_becomes_an_oci_image_by_way_of_a_job() {
     let second = build(other.path(), request.clone()).await.unwrap();
     fs::write(one.path().join("request.json"), serde_json::to_vec(&request).unwrap()).unwrap();
     local::job(one.path(), &Settings::default()).await.unwrap();
-    let jobs =
-        Jobs { kind: "build", root: one.path().into(), program: "/bin/true".into(), config: "".into() };
+    let jobs = Jobs { kind: "build", root: one.path().into(), program: "/bin/true".into(), config: None };
     let handle = Handle(one.path().display().to_string());
     let Observation::Succeeded(first) = LocalBuilder { jobs }.observe(&handle).await.unwrap() else {
         panic!("the job did not succeed");

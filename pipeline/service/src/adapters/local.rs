@@ -5,10 +5,12 @@
 //! folder; no loop device is used and nothing is mounted outside a private namespace. Each build is a job in a folder
 //! of its own, see `crate::job`.
 //!
-//! The same request gives the same bytes: identities of disks and file systems are derived from the request, every
-//! time stamp is held to its `source_date_epoch`, package databases are folded, trees are read in sorted order.
-//! It ends where the tools of others end: a package or a script that writes a time, a random number or an inode's
-//! number into a file is not found out.
+//! The same request and the same packages give the same bytes, raw, qcow2, OCI and OSTree commit alike: identities of
+//! disks and file systems are derived from the request, every time stamp is held to its `source_date_epoch`, package
+//! databases are folded, trees are read in sorted order (`tests/builder.rs` builds each twice). It ends where the tools
+//! of others end: a package or a script that writes a time, a random number or an inode's number into a file is not
+//! found out; another version of GRUB, e2fsprogs, qemu-img or zlib gives other bytes; and the archive repository of an
+//! OSTree commit is the same commit, but its `summary` says when it was written.
 //!
 //! This adapter knows dnf, rpm, GRUB, mkfs and ostree. It must not know candidates, gates, clouds or the database.
 
@@ -118,16 +120,24 @@ pub async fn job(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
 /// Builds what is asked for.
 pub async fn build(desk: Desk, request: BuildRequest, settings: Settings) -> Result<BuildOutput> {
     let start = Instant::now();
-    let workshop = Workshop::open(desk, request, settings)?;
+    let workshop = Workshop::open(&desk, request, settings)?;
     check_machine(&workshop)?;
     let made = match workshop.request.product {
         Product::Disk => disk_image(&workshop).await,
         Product::Container => container_image(&workshop).await,
         Product::Ostree => ostree::build(&workshop).await,
     };
-    let mut output = made.map_err(|error| workshop.told_apart(error)).inspect_err(|error| {
-        workshop.note(&format!("== failed: {error}"));
-    })?;
+    let mut output = match made {
+        Ok(output) => output,
+        Err(error) => {
+            let error = workshop.told_apart(error);
+            workshop.note(&format!("== failed: {error}"));
+            // The log says why; the tree would only take room. What cannot be removed goes with the job's folder.
+            let work = workshop.desk.work();
+            let _ = blocking(move || workshop::remove(&work)).await;
+            return Err(error);
+        }
+    };
     output.log = workshop.log.display().to_string();
     workshop.say(&format!("built in {:.1} s", start.elapsed().as_secs_f64()));
     Ok(output)
@@ -151,12 +161,16 @@ fn check_machine(workshop: &Workshop) -> Result<()> {
 async fn disk_image(workshop: &Workshop) -> Result<BuildOutput> {
     let kickstart = read_kickstart(&workshop.request)?;
     let layout = Layout::of(&kickstart.storage, &workshop.settings)?;
+    let bootloader = kickstart.storage.bootloader.clone().unwrap_or_default();
     let mut warnings = layout.warnings.clone();
+    if bootloader.extlinux || bootloader.sdboot {
+        warnings
+            .push("bootloader: --extlinux and --sdboot are not followed, GRUB starts the image".to_owned());
+    }
     let install = workshop.phase("install", install_kickstart(workshop, &kickstart));
     let begin = workshop.phase("disk", disk::begin(workshop, layout.clone()));
     let (more, disk) = try_join!(install, begin)?;
     warnings.extend(more);
-    let bootloader = kickstart.storage.bootloader.clone().unwrap_or_default();
     let configure = async {
         warnings.extend(configure(workshop, &kickstart)?);
         boot::write_all(workshop, &layout, &bootloader).await?;

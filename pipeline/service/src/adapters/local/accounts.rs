@@ -94,7 +94,7 @@ impl Files {
 
     fn write(&self, root: &Path) -> Result<()> {
         let text = |table: &[Vec<String>]| -> String {
-            table.iter().map(|fields| format!("{}\n", fields.join(":"))).collect()
+            table.iter().map(|fields| fields.join(":") + "\n").collect()
         };
         let secret = |path: &str| {
             let metadata = inside(root, path).ok().and_then(|path| path.metadata().ok());
@@ -165,7 +165,7 @@ impl Files {
             let number = number.to_string();
             table.iter().chain(&self.passwd).any(|fields| fields.get(2) == Some(&number))
         };
-        (FIRST_PERSON..).find(|number| !taken(*number)).unwrap_or(FIRST_PERSON)
+        (FIRST_PERSON..u32::MAX).find(|number| !taken(*number)).unwrap_or(FIRST_PERSON)
     }
 
     fn home(&self, name: &str) -> Result<Home> {

@@ -117,7 +117,7 @@ pub fn menu(entries: &[Entry], timeout: i64) -> String {
     } else {
         ""
     };
-    let menu: String = entries
+    let menu: Vec<String> = entries
         .iter()
         .map(|entry| {
             let Entry { title, linux, initrd, options } = entry;
@@ -127,7 +127,7 @@ pub fn menu(entries: &[Entry], timeout: i64) -> String {
             )
         })
         .collect();
-    format!("{terminal}set timeout={timeout}\nset default=0\n{menu}")
+    format!("{terminal}set timeout={timeout}\nset default=0\n{}", menu.concat())
 }
 
 fn fstab(workshop: &Workshop, layout: &Layout) -> String {

@@ -24,7 +24,8 @@ const PACE: Duration = Duration::from_millis(250);
 /// Installs what is wanted into the workshop's root. Gives what a person should know.
 pub async fn install(workshop: &Workshop, wanted: &Wanted) -> Result<Vec<String>> {
     let config = workshop.desk.work().join("dnf.conf");
-    let macros: String = wanted.macros.iter().map(|(name, value)| format!("%{name} {value}\n")).collect();
+    let macros: String =
+        wanted.macros.iter().map(|(name, value)| ["%", name, " ", value, "\n"].concat()).collect();
     let write = |path: &PathBuf, text: &str| {
         std::fs::write(path, text)
             .map_err(|error| workshop.io(error, &format!("cannot write {}", path.display())))
@@ -134,7 +135,7 @@ fn configuration(workshop: &Workshop, wanted: &Wanted) -> String {
 }
 
 fn section<'a>(name: &str, settings: impl Iterator<Item = (&'a str, String)>) -> String {
-    let lines: String = settings.map(|(name, value)| format!("{name}={value}\n")).collect();
+    let lines: String = settings.map(|(name, value)| [name, "=", &value, "\n"].concat()).collect();
     format!("[{name}]\n{lines}\n")
 }
 

@@ -38,7 +38,7 @@ pub struct Workshop {
 
 impl Workshop {
     /// Lays the folders out, empty.
-    pub fn open(desk: Desk, request: BuildRequest, settings: Settings) -> Result<Self> {
+    pub fn open(desk: &Desk, request: BuildRequest, settings: Settings) -> Result<Self> {
         // A relative folder would mean another place to a program that runs elsewhere.
         let folder = std::path::absolute(&desk.folder).context("cannot tell the job's folder")?;
         let desk = Desk { folder: folder.clone() };

@@ -21,10 +21,11 @@ pub async fn make(workshop: &Workshop, disk: &Path, slice: &Slice, core: &Path) 
     Ok(())
 }
 
-/// mkfs.vfat for a slice. Left alone it would look at the size of the whole disk, not of the slice.
+/// mkfs.vfat for a slice. A label would bring the time of day with it, and --invariant an identity that is everybody's.
+/// Left alone it would look at the size of the whole disk, not of the slice.
 fn format(mkfs: Program, disk: &Path, slice: &Slice) -> Program {
     let (bits, cluster) = shape(slice.size_mib);
-    mkfs.args(["-n", "ESP", "--invariant", "-F", bits, "-s", cluster])
+    mkfs.args(["-F", bits, "-s", cluster])
         .arg(format!("--offset={}", slice.start_mib * MIB / SECTOR))
         .arg(disk)
         .arg((slice.size_mib * MIB / 1024).to_string())

@@ -146,14 +146,14 @@ fn crc32c(sum: u32, bytes: &[u8]) -> u32 {
 
 const TABLE: [u32; 256] = {
     let mut table = [0; 256];
-    let mut index = 0;
+    let mut index: u32 = 0;
     while index < 256 {
-        let (mut sum, mut bit) = (index as u32, 0);
+        let (mut sum, mut bit) = (index, 0);
         while bit < 8 {
             sum = if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
             bit += 1;
         }
-        table[index] = sum;
+        table[index as usize] = sum;
         index += 1;
     }
     table
@@ -177,13 +177,13 @@ mod tests {
         std::fs::create_dir_all(&tree).unwrap();
         std::fs::write(tree.join("file"), "text").unwrap();
         let path = folder.path().join("disk.raw");
-        let start = 1 << 20;
-        File::create(&path).unwrap().set_len(start + (40 << 20)).unwrap();
+        let offset = 1 << 20;
+        File::create(&path).unwrap().set_len(offset + (40 << 20)).unwrap();
         let args = ["-q", "-F", "-E", "offset=1048576,nodiscard", "-d"];
         let mkfs = Program::new("mkfs.ext4").args(args).arg(folder.path().join("tree"));
         mkfs.arg(&path).arg("40960k").run().await.unwrap();
         let disk = File::options().read(true).write(true).open(&path).unwrap();
-        settle(&disk, start, 1_767_225_600, 0o555).unwrap();
+        settle(&disk, offset, 1_767_225_600, 0o555).unwrap();
         let image = format!("{}?offset=1048576", path.display());
         Program::new("e2fsck").args(["-f", "-n", &image]).run().await.unwrap();
         let stat = Program::new("debugfs").args(["-R", "stat /sub/file", &image]).run().await.unwrap().text();

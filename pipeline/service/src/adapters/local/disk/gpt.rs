@@ -13,6 +13,8 @@ use super::layout::{Layout, Slice};
 
 /// Bytes in a sector.
 pub const SECTOR: u64 = 512;
+/// The same, as a length.
+pub const SECTOR_LENGTH: usize = 512;
 /// Bytes in a MiB.
 pub const MIB: u64 = 1 << 20;
 /// Sectors that hold the 128 entries of 128 bytes.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use uuid::Uuid;
 
-use super::gpt::{MIB, SECTOR};
+use super::gpt::{MIB, SECTOR, SECTOR_LENGTH};
 use super::layout::{Layout, Role};
 use crate::adapters::local::fault::Result;
 use crate::adapters::local::workshop::Workshop;
@@ -91,7 +91,7 @@ pub fn embed(disk: &File, layout: &Layout, core: &std::path::Path) -> Result<()>
     let image = format!("{GRUB}/i386-pc/boot.img");
     let image =
         std::fs::read(&image).with_context(|| format!("cannot read {image}: is grub-pc-bin installed?"))?;
-    let mut sector = [0; SECTOR as usize];
+    let mut sector = [0; SECTOR_LENGTH];
     disk.read_exact_at(&mut sector, 0).context("cannot read the disk's first sector")?;
     let sector = patched_sector(&image, &sector, at)?;
     disk.write_all_at(&sector, 0).context("cannot write the boot sector")?;
@@ -100,9 +100,9 @@ pub fn embed(disk: &File, layout: &Layout, core: &std::path::Path) -> Result<()>
 }
 
 /// The boot sector that jumps to the core at sector `at` and keeps the disk's partition table.
-fn patched_sector(image: &[u8], there: &[u8; SECTOR as usize], at: u64) -> Result<[u8; SECTOR as usize]> {
+fn patched_sector(image: &[u8], there: &[u8; SECTOR_LENGTH], at: u64) -> Result<[u8; SECTOR_LENGTH]> {
     let mut sector = *there;
-    let Ok(image) = <[u8; SECTOR as usize]>::try_from(image) else {
+    let Ok(image) = <[u8; SECTOR_LENGTH]>::try_from(image) else {
         return Err(anyhow!("GRUB's boot.img is {} bytes long instead of {SECTOR}", image.len()).into());
     };
     for byte in (0..sector.len()).filter(|byte| !DISK_PARAMETERS.contains(byte) && !TABLE.contains(byte)) {
@@ -124,7 +124,7 @@ fn patched_core(mut core: Vec<u8>, at: u64, room: u64) -> Result<Vec<u8>> {
             anyhow!("GRUB's core of {} bytes does not fit its partition of {room}", core.len()).into()
         );
     }
-    core.resize(usize::from(rest + 1) * SECTOR as usize, 0);
+    core.resize(usize::from(rest + 1) * SECTOR_LENGTH, 0);
     core[REST_AT..REST_AT + 8].copy_from_slice(&(at + 1).to_le_bytes());
     core[REST_AT + 8..REST_AT + 10].copy_from_slice(&rest.to_le_bytes());
     core[REST_AT + 10..REST_AT + 12].copy_from_slice(&REST_SEGMENT.to_le_bytes());

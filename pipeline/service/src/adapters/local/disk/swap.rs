@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::gpt::MIB;
 
 /// Bytes in a page of memory.
-const PAGE: u64 = 4096;
+const PAGE: usize = 4096;
 
 /// Writes the header of a swap space that begins at byte `start`.
 pub fn write(disk: &File, start: u64, size_mib: u64, identity: Uuid) -> io::Result<()> {
-    let last_page = size_mib * MIB / PAGE - 1;
-    let mut header = [0; PAGE as usize];
+    let last_page = size_mib * MIB / PAGE as u64 - 1;
+    let mut header = [0; PAGE];
     // The first KiB is left to boot loaders; then come the version, the last page, the count of bad pages, an
     // identity, and at the end of the page the mark.
     header[1024..1028].copy_from_slice(&1_u32.to_le_bytes());

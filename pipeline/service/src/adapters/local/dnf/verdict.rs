@@ -211,7 +211,7 @@ Error:
 
     #[test]
     fn a_failure_of_an_unknown_kind_shows_the_end_of_the_log() {
-        let lines: String = (0..50).map(|number| format!("line {number}\n")).collect();
+        let lines: String = (0..50).map(|number| ["line ", &number.to_string(), "\n"].concat()).collect();
         let text = said(&lines, 1);
         assert!(text.starts_with("the packages could not be installed:\nline 30\n"), "{text}");
         assert!(text.ends_with("line 49"), "{text}");

@@ -1,5 +1,7 @@
 //! The repositories that a treefile names: files in the package manager's own format beside it.
 
+use std::path::Path;
+
 use muster_definition::Source as _;
 use muster_definition::treefile::Treefile;
 use muster_flow::build::BuildRequest;
@@ -56,8 +58,11 @@ fn texts(treefile: &Treefile, request: &BuildRequest) -> Vec<String> {
         let file = format!("{name}.repo");
         definition.texts.text(&file, Some(&definition.file)).ok().map(|(_, text)| text)
     });
-    let others =
-        definition.texts.iter().filter(|(path, _)| path.ends_with(".repo")).map(|(_, text)| text.clone());
+    let others = definition
+        .texts
+        .iter()
+        .filter(|(path, _)| Path::new(path).extension().is_some_and(|ending| ending == "repo"))
+        .map(|(_, text)| text.clone());
     named.chain(others).collect()
 }
 
