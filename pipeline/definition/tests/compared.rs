@@ -38,7 +38,7 @@ fn whole_kickstarts_flatten_as_pykickstart_flattens_them() {
     for (number, file) in files.iter().enumerate() {
         jobs.extend(some_releases(number, 5).map(|release| (format!("{folder}/{file}"), release)));
     }
-    compare(jobs);
+    compare(&jobs);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn single_lines_flatten_as_pykickstart_flattens_them() {
         let path = path.to_str().unwrap().to_owned();
         jobs.extend(some_releases(number, 2).map(|release| (path.clone(), release)));
     }
-    compare(jobs);
+    compare(&jobs);
 }
 
 /// Some releases for each piece of work, far apart and not the same ones for the next.
@@ -60,7 +60,7 @@ fn some_releases(number: usize, count: usize) -> impl Iterator<Item = &'static s
     (0..count).map(move |step| RELEASES[(number * 5 + step * RELEASES.len() / count) % RELEASES.len()])
 }
 
-fn compare(jobs: Vec<(String, &str)>) {
+fn compare(jobs: &[(String, &str)]) {
     let Some(python) = std::env::var_os(PYTHON) else {
         let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
         assert!(!ci, "{PYTHON} is not set: nothing was compared");
@@ -68,7 +68,7 @@ fn compare(jobs: Vec<(String, &str)>) {
         return;
     };
     let mut accepted = 0;
-    for ((path, release), theirs) in jobs.iter().zip(pykickstart(Path::new(&python), &jobs)) {
+    for ((path, release), theirs) in jobs.iter().zip(pykickstart(Path::new(&python), jobs)) {
         let ours = flatten(path, &Files::from("/"), release.parse().unwrap()).map(|flat| flat.text).ok();
         accepted += usize::from(ours.is_some());
         assert_eq!(ours.as_deref().map(body), theirs.as_deref().map(body), "{path} as {release}");

@@ -12,7 +12,7 @@ fn error(release: &str, text: &str) -> String {
 fn warnings(release: &str, text: &str) -> String {
     let files = BTreeMap::from([("root.ks".to_owned(), text.to_owned())]);
     let warnings = read("root.ks", &files, release.parse().unwrap()).unwrap().warnings;
-    warnings.iter().map(|warning| format!("{warning}\n")).collect()
+    warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

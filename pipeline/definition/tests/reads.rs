@@ -54,7 +54,7 @@ fn a_cloud_image_is_typed_with_what_it_includes() {
     assert_eq!(inside.log.as_deref(), Some("/root/post.log"));
     assert!(inside.body.contains("%{not a section}\n"), "{}", inside.body);
     assert_eq!((outside.interpreter.as_str(), outside.chroot), ("/usr/bin/python3", false));
-    assert_eq!(outside.at, ("cloud.ks".to_owned(), 30));
+    assert_eq!(outside.at, ("cloud.ks".to_owned(), 28));
 }
 
 #[test]

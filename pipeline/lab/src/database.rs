@@ -20,6 +20,17 @@ pub struct Database {
     _folder: Option<TempDir>,
 }
 
+impl Database {
+    /// A SQLite database in a folder, on a real disk.
+    pub fn at(folder: &std::path::Path) -> Self {
+        Database {
+            url: format!("sqlite://{}", folder.join("muster.db").display()),
+            kind: "SQLite",
+            _folder: None,
+        }
+    }
+}
+
 /// A fresh SQLite database.
 pub fn sqlite() -> Result<Database> {
     // Tests kill futures, not the machine: a file in memory loses nothing by that, and syncs a hundred times faster.

@@ -66,6 +66,7 @@ pub fn test(name: &str) -> Test {
         forms: vec![Form::Qcow2, Form::Oci],
         time_limit_s: 1,
         order: 0,
+        applies: muster_flow::smoketest::Applies::Always,
         before: Before::Nothing,
         script: "true".to_owned(),
         expected_failure: None,

@@ -6,7 +6,6 @@
 mod summary;
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use muster_flow::publish::{Promote, Upload, Verify};
 use muster_flow::smoketest::Smoketest;
 use muster_flow::step::{Handle, Work};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config;
@@ -100,33 +100,30 @@ impl Engine {
         }
     }
 
+    /// Each drive is a task of its own, so that none waits for another to be looked at; dropping the set ends them all.
     async fn drive_forever(&self) {
         let tick = Duration::from_millis(self.pace.tick_ms);
-        let mut drives = FuturesUnordered::new();
+        let mut drives = JoinSet::new();
         loop {
-            match self.claim_beside(&mut drives).await {
-                Ok(claimed) => drives.extend(claimed.into_iter().map(|claimed| self.drive(claimed))),
+            match self.claim().await {
+                Ok(claimed) => {
+                    for claimed in claimed {
+                        let engine = self.clone();
+                        drives.spawn(async move { engine.drive(claimed).await });
+                    }
+                }
                 Err(error) => tracing::error!("cannot claim steps: {error:#}"),
             }
             let mut pause = pin!(tokio::time::sleep(tick));
             tokio::select! {
-                Some(()) = drives.next() => self.wake.plan.notify_one(),
+                Some(ended) = drives.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!("a step was dropped in the middle: {error}");
+                    }
+                    self.wake.plan.notify_one();
+                }
                 () = self.wake.drive.notified() => {}
                 () = &mut pause => {}
-            }
-        }
-    }
-
-    /// Claims steps while drives go on: one of them may hold the database that a claim waits for.
-    async fn claim_beside<F: Future<Output = ()>>(
-        &self,
-        drives: &mut FuturesUnordered<F>,
-    ) -> Result<Vec<Claimed>> {
-        let mut claim = pin!(self.claim());
-        loop {
-            tokio::select! {
-                claimed = &mut claim => return claimed,
-                Some(()) = drives.next() => self.wake.plan.notify_one(),
             }
         }
     }

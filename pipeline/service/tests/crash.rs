@@ -256,6 +256,29 @@ async fn four_processes_on_one_database_do_everything_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_loop_itself_brings_everything_to_its_end_without_waiting_for_locks() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::at(folder.path());
+    let (world, clock) = (World::default(), Clock::system());
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    let store = service.store.clone();
+    let over = async {
+        while !store.open_versions().await.unwrap().is_empty() || store.candidates(9).await.unwrap().len() < 4
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let begun = std::time::Instant::now();
+    tokio::select! {
+        () = service.engine.run(&mut service.planner) => {}
+        () = over => {}
+    }
+    assert!(begun.elapsed().as_secs() < 15, "it took {:?}: something waited for a lock", begun.elapsed());
+    check(&database, &world, &clock, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_candidate_ends_what_runs_for_it() {
     let database = database::sqlite().unwrap();
     let (world, clock) = (World::default(), clock());

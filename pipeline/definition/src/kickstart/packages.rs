@@ -143,6 +143,14 @@ impl PackageSet {
         if let (Some(environment), false) = (&self.environment, self.options.default) {
             text.extend(["@^", environment, "\n"]);
         }
+        // Reading an exclusion takes the group away, so one that is kept beside it must come after it.
+        let mut excluded_groups = self.excluded_groups.clone();
+        excluded_groups.sort();
+        let (before, after): (Vec<_>, Vec<_>) =
+            excluded_groups.iter().partition(|name| self.groups.contains_key(*name));
+        for name in before {
+            text.extend(["-@", name, "\n"]);
+        }
         for (name, extent) in &self.groups {
             let option = match extent {
                 Extent::Mandatory => " --nodefaults",
@@ -154,9 +162,7 @@ impl PackageSet {
         for name in &self.install {
             text.extend([name, "\n"]);
         }
-        let mut excluded_groups = self.excluded_groups.clone();
-        excluded_groups.sort();
-        for name in &excluded_groups {
+        for name in after {
             text.extend(["-@", name, "\n"]);
         }
         for name in &self.exclude {

@@ -8,6 +8,7 @@ use super::merge::{Keys, merge, set};
 use super::packages;
 use super::variables::RESERVED;
 use super::{ReadError, Source};
+use crate::SourceError;
 use crate::source::plain;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -52,8 +53,9 @@ impl Reader<'_> {
     /// Reads `path`, which the file `named_in` names.
     fn file(&mut self, path: &str, named_in: &str, depth: usize) -> Result<Keys, ReadError> {
         let (file, text) = self.source.text(path, None).map_err(|cause| {
-            let what =
-                if depth == 0 { cause.to_string() } else { format!("{cause}; add it, or correct include") };
+            let is_missing = matches!(cause, SourceError::Missing(_)) && depth > 0;
+            let instead = if is_missing { "; add it, or correct include" } else { "" };
+            let what = format!("{cause}{instead}");
             ReadError::new(named_in, what)
         })?;
         if self.files.contains(&file) {
@@ -179,7 +181,32 @@ fn is_yaml(file: &str) -> bool {
     [".yaml", ".yml"].iter().any(|end| file.ends_with(end))
 }
 
+/// A treefile may be this long in bytes; real ones have a hundredth of it.
+const LONGEST: usize = 1 << 20;
+/// Brackets may be open this often at once, those in scripts counted: the YAML scanner takes time that grows
+/// with the square of it.
+const MOST_OPEN: usize = 500;
+
+fn check_size(text: &str) -> Result<(), String> {
+    if text.len() > LONGEST {
+        return Err(format!("it is longer than {LONGEST} bytes; split it into files and include them"));
+    }
+    let mut open = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MOST_OPEN {
+            return Err(format!("more than {MOST_OPEN} brackets are open at once; close them"));
+        }
+    }
+    Ok(())
+}
+
 fn parsed(file: &str, text: &str) -> Result<Keys, String> {
+    check_size(text)?;
     let entries = if is_yaml(file) {
         serde_yaml_ng::from_str::<Entries>(text).map_err(|cause| format!("it is no YAML map: {cause}"))
     } else {

@@ -56,6 +56,7 @@ pub fn candidate(purpose: Purpose) -> Candidate {
         forms: vec![Form::Qcow2],
         time_limit_s: 1,
         order: 0,
+        applies: muster_flow::smoketest::Applies::Always,
         before: Before::Nothing,
         script: "true".to_owned(),
         expected_failure: None,

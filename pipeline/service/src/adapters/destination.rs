@@ -80,13 +80,7 @@ impl Destinations {
         for (name, place) in &settings.destinations {
             places.insert(name.clone(), Place::new(name, place, settings, (&signer, &http))?);
         }
-        let streams = holder_of_streams(&places).map(|mirror| Streams {
-            folder: mirror.root.join("streams"),
-            url: format!("{}/streams", mirror.url),
-            signer: signer.clone(),
-            http: http.clone(),
-            clock,
-        });
+        let streams = holder_of_streams(&places).map(|mirror| Streams { mirror: mirror.clone(), clock });
         Ok(Destinations { places, streams, signer, http })
     }
 

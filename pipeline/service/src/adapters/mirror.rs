@@ -102,24 +102,22 @@ impl Mirror {
     /// Makes an upload public and reads it back at its public address.
     pub async fn promote(&self, upload: &UploadRequest, stream: &str) -> Result<PromoteOutput, Fault> {
         let placed = layout::place(upload).map_err(Fault::give_up)?;
-        let root = self.root.clone();
-        let stem = layout::staging_stem(upload);
-        let staging = find_staging(&root, &stem).map_err(Fault::retry)?;
-        let moves = self.moves(upload, &placed, staging.as_deref(), stream);
-        let promotion = spawn_blocking(move || {
-            // One promotion at a time moves links and writes the list.
-            let lock = File::open(&root).with_context(|| format!("cannot open {}", root.display()))?;
-            lock.lock().context("cannot lock the mirror")?;
-            anyhow::Ok(moves.iter().try_for_each(Move::perform))
-        });
-        promotion.await.map_err(Fault::retry)?.map_err(Fault::retry)??;
         self.offer_key().await.map_err(Fault::retry)?;
+        let staging = find_staging(&self.root, &layout::staging_stem(upload)).map_err(Fault::retry)?;
+        let moves = self.moves(upload, &placed, staging.as_deref(), stream);
+        self.perform(moves).await?;
         let mut pointers = self.read_back(&placed, &self.url).await?;
         pointers.extend(self.read_back_links(upload, &placed, stream).await?);
         if let Some(staging) = staging {
             fs::remove_dir_all(&staging).context("cannot empty the staging folder").map_err(Fault::retry)?;
         }
         Ok(PromoteOutput { pointers })
+    }
+
+    /// Writes the file list anew, after something else than a release has become public.
+    pub async fn list(&self) -> Result<(), Fault> {
+        let list = Move::List { root: self.root.clone(), name: file_list::name(&self.name) };
+        self.perform(vec![list]).await
     }
 
     /// Removes what is staged. What is public stays.
@@ -173,6 +171,17 @@ impl Mirror {
         moves::plan(&self.root, &self.name, &staging, placed, latest)
     }
 
+    /// One promotion at a time moves links and writes the list.
+    async fn perform(&self, moves: Vec<Move>) -> Result<(), Fault> {
+        let root = self.root.clone();
+        let performed = spawn_blocking(move || {
+            let lock = File::open(&root).with_context(|| format!("cannot open {}", root.display()))?;
+            lock.lock().context("cannot lock the mirror")?;
+            anyhow::Ok(moves.iter().try_for_each(Move::perform))
+        });
+        performed.await.map_err(Fault::retry)?.map_err(Fault::retry)?
+    }
+
     async fn checksum(&self, placed: &Placed) -> Result<Vec<u8>> {
         let text = placed.checksum_text();
         let signed = self.signer.clearsign(text.as_bytes()).await?;
@@ -218,9 +227,16 @@ impl Mirror {
             let Move::Point { link, target } = planned else { continue };
             let below = link.strip_prefix(&self.root).unwrap_or(&link).display().to_string();
             let url = format!("{}/{below}", self.url);
-            let response = self.http.head(&url).send().await.map_err(Fault::retry)?;
-            if !response.status().is_success() {
-                return Err(Fault::Retry(format!("{url} answers {}", response.status())));
+            let led_to = match target.strip_suffix("-CHECKSUM") {
+                // A CHECKSUM names its file, so that reading the one link tells where both lead.
+                Some(file) => {
+                    let checksum = stranger::fetch(&self.http, &url).await.map_err(Fault::retry)?;
+                    String::from_utf8_lossy(&checksum).contains(&format!("({file})"))
+                }
+                None => self.http.head(&url).send().await.map_err(Fault::retry)?.status().is_success(),
+            };
+            if !led_to {
+                return Err(Fault::Retry(format!("a reader of {url} does not get {target}")));
             }
             pointers.push(format!("{url} -> {target}"));
         }

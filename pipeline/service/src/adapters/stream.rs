@@ -15,22 +15,15 @@ use muster_flow::publish::{PromoteOutput, StreamRelease};
 use tokio::task::spawn_blocking;
 
 use self::document::{Document, Releases, Standing};
-use crate::adapters::mirror::{stranger, writing};
-use crate::adapters::signer::Signer;
+use crate::adapters::mirror::{Mirror, stranger, writing};
 use crate::clock::Clock;
 use crate::port::Fault;
 
 /// Where the pointers of all streams lie.
 #[derive(Clone, Debug)]
 pub struct Streams {
-    /// The folder `streams`.
-    pub folder: PathBuf,
-    /// Its address.
-    pub url: String,
-    /// Who signs.
-    pub signer: Signer,
-    /// Reads back.
-    pub http: reqwest::Client,
+    /// The mirror that holds them, in its folder `streams`.
+    pub mirror: Mirror,
     /// Tells when a pointer moved.
     pub clock: Clock,
 }
@@ -42,8 +35,8 @@ impl Streams {
             return Err(Fault::GiveUp(format!("{stream:?} cannot be the name of a stream")));
         }
         let lock = self.lock(stream).await.map_err(Fault::retry)?;
-        writing::tidy(&self.folder, &format!("{stream}.json.")).map_err(Fault::retry)?;
-        writing::tidy(&self.folder.join(stream), "").map_err(Fault::retry)?;
+        writing::tidy(&self.folder(), &format!("{stream}.json.")).map_err(Fault::retry)?;
+        writing::tidy(&self.folder().join(stream), "").map_err(Fault::retry)?;
         let path = self.path(stream);
         let mut document = read(&path).map_err(Fault::give_up)?.unwrap_or_else(|| Document::new(stream));
         match document.standing(release) {
@@ -60,6 +53,7 @@ impl Streams {
         }
         self.write(stream, &document, release).await.map_err(Fault::retry)?;
         drop(lock);
+        self.mirror.list().await?;
         self.read_back(stream, release).await
     }
 
@@ -69,8 +63,12 @@ impl Streams {
         Ok(document.is_some_and(|document| matches!(document.standing(release), Standing::Same)))
     }
 
+    fn folder(&self) -> PathBuf {
+        self.mirror.root.join("streams")
+    }
+
     fn path(&self, stream: &str) -> PathBuf {
-        self.folder.join(format!("{stream}.json"))
+        self.folder().join(format!("{stream}.json"))
     }
 
     /// The pointer itself is written last: what it leads to is there before it.
@@ -79,18 +77,18 @@ impl Streams {
         self.remember(stream, release, now)?;
         let bytes = document.bytes()?;
         let path = self.path(stream);
-        let signature = self.folder.join(format!("{stream}.json.sig"));
-        let is_signed = match (self.signer.public_key().await?, fs::read(&signature)) {
+        let signature = self.folder().join(format!("{stream}.json.sig"));
+        let is_signed = match (self.mirror.signer.public_key().await?, fs::read(&signature)) {
             (Some(key), Ok(old)) => key.check_detached(&bytes, &old).await.is_ok(),
             (Some(_), Err(_)) => false,
             (None, _) => true,
         };
-        let new = if is_signed { None } else { self.signer.detach(&bytes).await? };
+        let new = if is_signed { None } else { self.mirror.signer.detach(&bytes).await? };
         let modified = writing::time(document.metadata.last_modified.as_second());
         match new {
             Some(new) => writing::write(&signature, &new, modified)?,
             // A signature of what stood here before would call the pointer forged.
-            None if !self.signer.signs() => remove(&signature)?,
+            None if !self.mirror.signer.signs() => remove(&signature)?,
             None => {}
         }
         if fs::read(&path).is_ok_and(|old| old == bytes) {
@@ -100,7 +98,7 @@ impl Streams {
     }
 
     fn remember(&self, stream: &str, release: &StreamRelease, now: Timestamp) -> Result<()> {
-        let folder = self.folder.join(stream);
+        let folder = self.folder().join(stream);
         writing::folder(&folder)?;
         let path = folder.join("releases.json");
         let mut releases = read::<Releases>(&path)?.unwrap_or_else(|| Releases::new(stream));
@@ -112,8 +110,8 @@ impl Streams {
     }
 
     async fn lock(&self, stream: &str) -> Result<File> {
-        writing::folder(&self.folder)?;
-        let path = self.folder.join(format!(".{stream}.lock"));
+        writing::folder(&self.folder())?;
+        let path = self.folder().join(format!(".{stream}.lock"));
         let locked = spawn_blocking(move || {
             let file = File::options().create(true).truncate(false).write(true).open(&path)?;
             file.lock().map(|()| file)
@@ -122,8 +120,8 @@ impl Streams {
     }
 
     async fn read_back(&self, stream: &str, release: &StreamRelease) -> Result<PromoteOutput, Fault> {
-        let url = format!("{}/{stream}.json", self.url);
-        let bytes = stranger::fetch(&self.http, &url).await.map_err(Fault::retry)?;
+        let url = format!("{}/streams/{stream}.json", self.mirror.url);
+        let bytes = stranger::fetch(&self.mirror.http, &url).await.map_err(Fault::retry)?;
         let document: Document = serde_json::from_slice(&bytes)
             .with_context(|| format!("cannot understand {url}"))
             .map_err(Fault::retry)?;
@@ -134,11 +132,11 @@ impl Streams {
                 return Err(Fault::Retry(format!("a reader of {url} does not find {version} of {recipe}")));
             }
         }
-        let signed = match self.signer.public_key().await.map_err(Fault::retry)? {
+        let signed = match self.mirror.signer.public_key().await.map_err(Fault::retry)? {
             None => "NOT SIGNED",
             Some(key) => {
                 let signature =
-                    stranger::fetch(&self.http, &format!("{url}.sig")).await.map_err(Fault::retry)?;
+                    stranger::fetch(&self.mirror.http, &format!("{url}.sig")).await.map_err(Fault::retry)?;
                 // Another promotion may have moved the pointer between the two reads: a later look tells.
                 key.check_detached(&bytes, &signature).await.map_err(Fault::retry)?;
                 "signed by our key"

@@ -11,7 +11,7 @@ use muster_flow::recipe::{Firmware, Form, Machine, Metadata};
 use muster_flow::smoketest::Weight;
 
 use super::text::{Excerpt, excerpt, last_part};
-use super::{CONSOLE, JSON, JUNIT, Knowledge, Report, SCREENSHOT, TestReport, screenshot_of};
+use super::{CONSOLE, JSON, JUNIT, Knowledge, Report, SCREENSHOT, TestReport, plain, screenshot_of};
 
 /// How much of the console's end is on the page; all of it is beside it.
 const CONSOLE_END: u64 = 24 * 1024;
@@ -34,6 +34,7 @@ struct Row<'a> {
     test: &'a TestReport,
     standing: Standing,
     took: String,
+    log: String,
     note: String,
     console: Excerpt,
     screenshot: Option<String>,
@@ -102,6 +103,7 @@ fn row<'a>(report: &'a Report, test: &'a TestReport, folder: &Path) -> Row<'a> {
         test,
         standing,
         took: took(test.result.duration_ms),
+        log: plain(&test.result.log),
         note,
         console: if shows_console {
             excerpt(&folder.join(CONSOLE), test.console_from, test.console_to)

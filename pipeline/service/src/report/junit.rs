@@ -5,7 +5,7 @@
 
 use muster_flow::gate::Standing;
 
-use super::{Knowledge, Report, TestReport};
+use super::{Knowledge, Report, TestReport, plain};
 
 /// The report as one test suite.
 pub fn junit(report: &Report) -> String {
@@ -53,7 +53,7 @@ fn case(report: &Report, test: &TestReport) -> String {
     let log = if test.result.log.is_empty() {
         String::new()
     } else {
-        format!("      <system-out>{}</system-out>\n", text(&test.result.log))
+        format!("      <system-out>{}</system-out>\n", text(&plain(&test.result.log)))
     };
     format!(
         "    <testcase classname=\"{}\" name=\"{}\" time=\"{}\">\n{outcome}{log}    </testcase>\n",

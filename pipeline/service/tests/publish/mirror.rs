@@ -195,6 +195,15 @@ async fn another_stream_does_not_move_the_links_of_the_stable_one() {
 }
 
 #[tokio::test]
+async fn a_second_build_of_the_same_size_does_not_take_the_first_ones_upload() {
+    let ground = Ground::new(MIRROR).await;
+    ground.upload(&release(ground.folder.path(), "Murmur", "43.20261121.0", b"one")).await.unwrap();
+    let second = release(ground.folder.path(), "Murmur", "43.20261121.0", b"two");
+    ground.publish(&second).await;
+    assert_eq!(ground.get(&format!("{FOLDER}/Murmur-43-20261121.0.x86_64.qcow2")).await.unwrap(), b"two");
+}
+
+#[tokio::test]
 async fn a_file_that_was_cut_short_is_uploaded_again() {
     let ground = Ground::new(MIRROR).await;
     let upload = release(ground.folder.path(), "Murmur", "43.20261121.0", b"an image");

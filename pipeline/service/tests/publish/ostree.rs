@@ -141,7 +141,8 @@ async fn an_upload_that_is_withdrawn_keeps_no_private_ref() {
     let port: &dyn Port<Upload> = &ground.destinations;
     let handle = port.ensure(&muster_flow::step::StepKey("k".to_owned()), &upload).await.unwrap();
     let refs = async || ostree(&ground.path("ostree"), "refs").run().await.unwrap().text();
-    assert_eq!(refs().await.trim(), "muster-staging:murmur.43.20261121.0.ostree.ostree/x86_64");
+    let private = refs().await;
+    assert!(private.starts_with("muster-staging:murmur.43.20261121.0.ostree.ostree."), "{private}");
     port.cancel(&handle).await.unwrap();
     assert_eq!(refs().await.trim(), "");
 }

@@ -95,5 +95,10 @@ async fn two_recipes_promoted_at_once_both_stay_in_the_stream() {
             .unwrap();
     assert_eq!(releases["releases"].as_array().unwrap().len(), 15, "a release was lost from the history");
     let list = String::from_utf8(ground.get("/pub/mirror/fullfiletimelist-mirror").await.unwrap()).unwrap();
+    assert!(list.contains(&format!("\t{}\tstreams/stable.json\n", document_size(&ground).await)), "{list}");
     assert_eq!(list.lines().filter(|line| line.ends_with(".4.x86_64.qcow2")).count(), 3);
+}
+
+async fn document_size(ground: &Ground) -> usize {
+    ground.get("/pub/mirror/streams/stable.json").await.unwrap().len()
 }

@@ -191,7 +191,13 @@ const IGNOREDISK: Command = Command {
         list!("only-use").releases("F8-"),
         flag!("interactive").releases("RHEL6-F33").deprecated("RHEL8-F33"),
     ],
-    settle: |ignoredisk, _| super::exactly_one(&ignoredisk.values, &["drives", "only-use", "interactive"]),
+    settle: |ignoredisk, syntax| {
+        // When it came to do nothing, it ceased to count.
+        let counts = !Releases("RHEL8-F33").include(syntax);
+        let keys: &[&str] =
+            if counts { &["drives", "only-use", "interactive"] } else { &["drives", "only-use"] };
+        super::exactly_one(&ignoredisk.values, keys)
+    },
     ..BASE
 };
 
@@ -333,7 +339,7 @@ const PART_ROWS: &[Row] = &[
     number!("size"),
     number!("start").releases("F7-F10"),
     text!("start").releases("F11-RHEL6").deprecated("F11-RHEL6").instead("leave it out"),
-    number!("bytes-per-inode").releases("F7-F8").default("4096"),
+    number!("bytes-per-inode").releases("F7-F8").default("4096").zero(),
     text!("bytes-per-inode").releases("F9-RHEL6").deprecated("F9-RHEL6").hidden(),
     text!("fsoptions").quoted(),
     text!("label").quoted(),

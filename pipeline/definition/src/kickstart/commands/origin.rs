@@ -56,7 +56,13 @@ const HARDDRIVE: Command = Command {
         if Releases("F33-").include(syntax) {
             return Ok(());
         }
-        exactly_one(&harddrive.values, &["biospart", "partition"])
+        if harddrive.values.has("biospart") == harddrive.values.has("partition") {
+            return Err(Fault::new(
+                "the line does not say which partition",
+                "add either --partition=VALUE or --biospart=VALUE",
+            ));
+        }
+        Ok(())
     },
     ..BASE
 };

@@ -216,8 +216,10 @@ const ZFCP: Command = Command {
         text!("scsilun").required().releases("F7-F11"),
         text!("scsilun").releases("F12-RHEL6").deprecated("F12-RHEL6"),
     ],
-    settle: |zfcp, _| {
-        if zfcp.values.text("wwpn").is_some() == zfcp.values.text("fcplun").is_some() {
+    settle: |zfcp, syntax| {
+        if Releases("F7-F34 F35-F36").include(syntax)
+            || zfcp.values.text("wwpn").is_some() == zfcp.values.text("fcplun").is_some()
+        {
             return Ok(());
         }
         Err(Fault::new("--wwpn and --fcplun belong together", "give both or neither"))

@@ -5,7 +5,7 @@ use super::super::command::{BASE, Command, Ended, Lines, Occurrence, Reads};
 use super::super::fault::Fault;
 use super::super::row::{Releases, Takes, flag, list, number, row, text, word};
 use super::super::values::{Value, Values};
-use super::super::words::bare;
+use super::super::words::{bare, in_quotes};
 use super::{exactly_one, only_one, options};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -105,7 +105,7 @@ fn write_firewall(values: &Values) -> String {
         ] {
             let items = values.list(key);
             if !items.is_empty() {
-                line.extend([" --", option, "=", &items.join(",")]);
+                line.extend([" --", option, "=", &bare(&items.join(","))]);
             }
         }
     }
@@ -171,18 +171,12 @@ const KEYBOARD: Command = Command {
 };
 
 fn write_keyboard(values: &Values) -> String {
-    let apostrophes = |items: &[String]| {
-        let items: Vec<String> = items.iter().map(|item| format!("'{item}'")).collect();
-        items.join(",")
-    };
+    let apostrophes = |items: &[String]| items.iter().map(|item| apart(item)).collect::<Vec<_>>().join(",");
     let mut text = "# Keyboard layouts\n".to_owned();
     let (old, console, layouts) = (values.text("keyboard"), values.text("vckeymap"), values.list("xlayouts"));
     if console.is_none() && layouts.is_empty() {
-        text.extend(["keyboard '", old.unwrap_or_default(), "'\n"]);
+        text.extend(["keyboard ", &apart(old.unwrap_or_default()), "\n"]);
         return text;
-    }
-    if let Some(old) = old {
-        text.extend(["# old format: keyboard ", old, "\n# new format:\n"]);
     }
     text.push_str("keyboard");
     if let Some(console) = console {
@@ -195,6 +189,11 @@ fn write_keyboard(values: &Values) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The text in single quotes, or in double ones when it has single ones itself.
+fn apart(text: &str) -> String {
+    if text.contains('\'') { in_quotes(text) } else { format!("'{text}'") }
 }
 
 const LANG: Command = Command {

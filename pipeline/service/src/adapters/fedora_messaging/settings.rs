@@ -95,7 +95,7 @@ pub enum Unroutable {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// Who signed the broker's certificate; the system's authorities by default.
+    /// Who signed the broker's certificate; the system's authorities are believed as well.
     pub ca_cert: Option<PathBuf>,
     /// The private key of the client's certificate.
     pub keyfile: Option<PathBuf>,

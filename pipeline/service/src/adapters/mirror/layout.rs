@@ -5,7 +5,7 @@
 //!                                           /NAME.qcow2-CHECKSUM    its size and hash, clear-signed
 //!                                           /...-latest...          a relative link to the newest of them
 //! ROOT/fullfiletimelist-MIRROR                                      what mirrors of the mirror poll
-//! ROOT/.staging/.CANDIDATE.DESTINATION.FORM.TOKEN/linux/...         what is not public yet
+//! ROOT/.staging/.CANDIDATE.DESTINATION.FORM.CONTENT.TOKEN/linux/... what is not public yet
 //! ```
 //!
 //! There is one CHECKSUM per file, as its address then follows from the file's, and no published file ever changes
@@ -15,6 +15,9 @@ use anyhow::{Context, Result, ensure};
 use muster_flow::build::Artifact;
 use muster_flow::publish::{UploadRequest, Uploaded};
 use muster_flow::recipe::Form;
+use sha2::{Digest, Sha256};
+
+use super::writing;
 
 /// The folder below the root that is not public.
 pub const STAGING: &str = ".staging";
@@ -77,10 +80,16 @@ pub fn checksum_of(file: &str) -> String {
     format!("{file}-CHECKSUM")
 }
 
-/// The start of the name of an upload's staging folder: a pure function of the purpose, so that a retry finds it.
+/// The start of the name of an upload's staging folder: a pure function of what is uploaded, so that a retry finds it
+/// and a second build of the same release does not.
 pub fn staging_stem(upload: &UploadRequest) -> String {
-    let destination = &upload.destination;
-    format!("{}.{}.{}", flat(&upload.candidate), destination.name, destination.takes.extension())
+    let UploadRequest { candidate, destination, artifacts, .. } = upload;
+    let mut hasher = Sha256::new();
+    for artifact in artifacts {
+        hasher.update(&artifact.digest);
+    }
+    let content = writing::hex(&hasher.finalize()[..6]);
+    format!("{}.{}.{}.{content}", flat(candidate), destination.name, destination.takes.extension())
 }
 
 /// Whether a staging folder, or a private ref, of this name belongs to a candidate.
@@ -176,7 +185,7 @@ mod tests {
         assert_eq!(placed.path(), path);
         assert_eq!(placed.checksum_path(), format!("{path}-CHECKSUM"));
         assert_eq!(placed.latest_name(&upload.version).unwrap(), "Murmur-Cloud-43-latest.x86_64.qcow2");
-        assert_eq!(staging_stem(&upload), "cloud-base.43.20261121.0.mirror.qcow2");
+        assert_eq!(staging_stem(&upload), "cloud-base.43.20261121.0.mirror.qcow2.fb8e20fc2e4c");
     }
 
     #[test]

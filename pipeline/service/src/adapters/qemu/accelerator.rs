@@ -1,7 +1,7 @@
 //! Which accelerator really runs a guest's code on this machine.
 //!
 //! A `/dev/kvm` that opens may still hang its guests, so nothing but a guest that ran tells. The guest is a boot sector
-//! of nine bytes that writes to QEMU's exit port.
+//! of nine bytes that writes to QEMU's exit port. Even that may run where a whole kernel does not: see `runner`.
 
 use std::fmt;
 use std::fs::File;
@@ -64,6 +64,9 @@ impl Accelerator {
 const WORD: u8 = 0x2a;
 const EXIT_CODE: i32 = WORD as i32 * 2 + 1;
 
+/// The file that keeps the answer.
+const FILE: &str = "accelerator.json";
+
 /// An answer that holds until the machine is booted again or QEMU is replaced.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
@@ -79,8 +82,7 @@ pub async fn choose(settings: &Settings, folder: &Path) -> Result<Accelerator> {
         Choice::Tcg => return Ok(Accelerator::Tcg),
         Choice::Auto => {}
     }
-    let path = folder.join("accelerator.json");
-    let (boot, emulator) = (boot_id()?, fingerprint(&settings.program)?);
+    let (path, boot, emulator) = (folder.join(FILE), boot_id()?, fingerprint(&settings.program)?);
     let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
     if let Some(known) = known
         && (&known.boot, &known.emulator) == (&boot, &emulator)
@@ -88,8 +90,14 @@ pub async fn choose(settings: &Settings, folder: &Path) -> Result<Accelerator> {
         return Ok(known.accelerator);
     }
     let accelerator = probe(settings).await?;
-    write_whole(&path, &serde_json::to_vec(&Known { boot, emulator, accelerator })?)?;
+    remember(settings, folder, accelerator)?;
     Ok(accelerator)
+}
+
+/// Keeps an answer in `folder`: that of a probe, or what a real guest showed, which knows better.
+pub fn remember(settings: &Settings, folder: &Path, accelerator: Accelerator) -> Result<()> {
+    let known = Known { boot: boot_id()?, emulator: fingerprint(&settings.program)?, accelerator };
+    write_whole(&folder.join(FILE), &serde_json::to_vec(&known)?)
 }
 
 async fn probe(settings: &Settings) -> Result<Accelerator> {

@@ -27,7 +27,21 @@ pub struct Guest {
     target: Target,
     login: Option<Login>,
     limit: Duration,
+    /// How long a silent console is borne.
+    pub patience: Patience,
 }
+
+/// How long a silent console is borne.
+#[derive(Clone, Copy, Debug)]
+pub enum Patience {
+    /// As long as there is time.
+    Full,
+    /// Not long: the accelerator is not known to run a whole kernel.
+    Short,
+}
+
+/// A console that is silent for so long, before anybody could log in, is a reason to doubt the accelerator.
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// Which boot of a guest is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +58,7 @@ impl Guest {
         let target = Target { folder: work.to_owned(), port: machine.port, user: settings.login.clone() };
         let firmware = Console::new(&work.join("firmware.log"));
         let limit = Duration::from_secs(settings.boot_limit_s);
-        Guest { machine, console, firmware, target, login: None, limit }
+        Guest { machine, console, firmware, target, login: None, limit, patience: Patience::Full }
     }
 
     /// Waits for a login. The answer says why there is none, when that is the guest's doing; it is an error when it is
@@ -52,6 +66,7 @@ impl Guest {
     pub async fn come_up(&mut self, boot: Boot<'_>, desk: &Desk) -> Result<Result<(), String>> {
         let begun = Instant::now();
         let mut shown = Instant::now();
+        let mut spoke = (0, Instant::now());
         let mut refusal = None;
         self.login = None;
         loop {
@@ -68,11 +83,19 @@ impl Guest {
                 self.machine.expect_healthy().await?;
                 return Ok(Err(end.to_owned()));
             }
+            let length = self.console.length();
+            if length != spoke.0 {
+                spoke = (length, Instant::now());
+            }
+            if matches!(self.patience, Patience::Short) && refusal.is_none() && spoke.1.elapsed() > SILENCE {
+                return Ok(Err(format!("the console was silent for {} s", SILENCE.as_secs())));
+            }
             if begun.elapsed() > self.limit {
                 return self.why_not(refusal).await.map(Err);
             }
             if shown.elapsed() > Duration::from_secs(1) {
                 shown = Instant::now();
+                self.machine.expect_healthy().await?;
                 desk.say(&format!(
                     "booting for {} s: {}",
                     begun.elapsed().as_secs(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use muster_flow::build::Artifact;
 use muster_flow::recipe::{Cell, Firmware, Form, Machine as Kind, Metadata};
 use serde_json::json;
 
@@ -18,6 +19,9 @@ pub const MARK: &str = "muster/";
 
 /// The address that the guest is given.
 pub const GUEST_ADDRESS: &str = "169.254.0.15";
+
+/// The guest's disk.
+const DISK: &str = "disk.qcow2";
 
 /// How long QEMU may take until its monitor answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -73,11 +77,13 @@ impl Machine {
             let (_, variables) = uefi(settings)?;
             fs::copy(&variables, plan.work.join("variables.fd")).context("cannot copy UEFI's variables")?;
         }
-        let log = plan.work.join("qemu.log");
+        let (log, socket) = (plan.work.join("qemu.log"), plan.work.join(monitor::SOCKET));
+        // An earlier machine may have left one.
+        let _ = fs::remove_file(&socket);
         let since = Instant::now();
         let program = Program::new(&settings.program).args(arguments(plan, settings)?);
         let mut running = program.folder(plan.work).log(&log).spawn()?;
-        while !plan.work.join(monitor::SOCKET).exists() {
+        while !socket.exists() {
             if running.has_ended() {
                 bail!("QEMU did not start: {}", program::tail(&log));
             }
@@ -167,7 +173,7 @@ fn arguments(plan: &Plan<'_>, settings: &Settings) -> Result<Vec<String>> {
         add("-drive", "if=pflash,unit=1,format=raw,file=variables.fd".to_owned());
     }
     // The overlay is thrown away, so nothing needs to reach the platters.
-    add("-drive", "if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file=disk.qcow2".to_owned());
+    add("-drive", format!("if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={DISK}"));
     add("-device", "virtio-blk-pci,drive=disk,bootindex=1".to_owned());
     if cell.metadata == Metadata::NoCloud {
         add("-drive", "if=none,id=seed,format=raw,readonly=on,file=seed.img".to_owned());
@@ -182,10 +188,18 @@ fn arguments(plan: &Plan<'_>, settings: &Settings) -> Result<Vec<String>> {
     add("-netdev", network(cell, plan.work)?);
     add("-device", "virtio-net-pci,netdev=net,romfile=".to_owned());
     add("-device", "virtio-rng-pci".to_owned());
-    let spawn = if cell.metadata == Metadata::Ec2 { "allow" } else { "deny" };
-    add("-sandbox", format!("on,obsolete=deny,elevateprivileges=deny,spawn={spawn}"));
+    add("-sandbox", sandbox(cell.metadata).to_owned());
     arguments.extend(["-nodefaults".to_owned(), "-no-user-config".to_owned()]);
     Ok(arguments)
+}
+
+/// What QEMU takes from itself. Its sandbox kills the child that should become the metadata service before it begins,
+/// so a machine that has one goes without.
+fn sandbox(metadata: Metadata) -> &'static str {
+    match metadata {
+        Metadata::NoCloud => "on,obsolete=deny,elevateprivileges=deny,spawn=deny",
+        Metadata::Ec2 => "off",
+    }
 }
 
 /// A network of its own: the guest reaches nothing but its metadata, and only we reach it.
@@ -240,12 +254,11 @@ fn find_port(table: &str) -> Option<u16> {
     line.split_ascii_whitespace().nth(3)?.parse().ok()
 }
 
-/// Writes the disk: an overlay, so that the artifact stays as it is. The answer says what is wrong with the artifact,
-/// when it is no disk image.
-pub async fn write_disk(artifact: &Path, form: Form, cell: &Cell, work: &Path) -> Result<Result<(), String>> {
-    let format = if form == Form::Raw { "raw" } else { "qcow2" };
-    let look = Program::new("qemu-img").args(["info", "--output=json", "-f", format]).arg(artifact).run_any();
-    let look = look.await?;
+/// Looks whether an artifact is a disk image at all; the answer says why not.
+pub async fn check_image(artifact: &Artifact) -> Result<Result<(), String>> {
+    let format = format(artifact);
+    let look = Program::new("qemu-img").args(["info", "--output=json", "-f", format]).arg(&artifact.path);
+    let look = look.run_any().await?;
     if look.code != Some(0) {
         let words = String::from_utf8_lossy(&look.stderr).trim().to_owned();
         return Ok(Err(format!("it is no {format} image: {words}")));
@@ -253,16 +266,32 @@ pub async fn write_disk(artifact: &Path, form: Form, cell: &Cell, work: &Path) -
     let info: serde_json::Value =
         serde_json::from_slice(&look.stdout).context("cannot read qemu-img's words")?;
     // An image may name another file to read from, which is nobody's business on this computer.
-    if info.get("backing-filename").is_some() || !info["format-specific"]["data"]["data-file"].is_null() {
+    let has_data_file = !info["format-specific"]["data"]["data-file"].is_null();
+    if has_data_file || info.get("backing-filename").is_some() {
         return Ok(Err("it refers to another file".to_owned()));
     }
-    let size = info["virtual-size"].as_u64().context("qemu-img gave no size")?;
-    let wanted = (u64::from(cell.disk_mib) * 1024 * 1024).max(size);
-    let create =
-        Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]).arg(artifact);
-    let create = create.arg("disk.qcow2").arg(wanted.to_string()).folder(work);
-    create.run().await.context("cannot make the guest's disk")?;
     Ok(Ok(()))
+}
+
+/// Writes the guest's disk: an overlay, so that the artifact stays as it is, as large as the cell wants it.
+pub async fn write_disk(artifact: &Artifact, cell: &Cell, work: &Path) -> Result<()> {
+    let create = |arguments: &[&str]| {
+        let create = Program::new("qemu-img").args(arguments).folder(work);
+        async { create.run().await.context("cannot make the guest's disk") }
+    };
+    create(&["create", "-q", "-f", "qcow2", "-F", format(artifact), "-b", &artifact.path, DISK]).await?;
+    let info = create(&["info", "--output=json", DISK]).await?;
+    let info: serde_json::Value =
+        serde_json::from_slice(&info.stdout).context("cannot read qemu-img's words")?;
+    let wanted = u64::from(cell.disk_mib) * 1024 * 1024;
+    if info["virtual-size"].as_u64().is_some_and(|size| size < wanted) {
+        create(&["resize", "-q", DISK, &wanted.to_string()]).await?;
+    }
+    Ok(())
+}
+
+fn format(artifact: &Artifact) -> &'static str {
+    if artifact.form == Form::Raw { "raw" } else { "qcow2" }
 }
 
 /// Writes what the metadata service serves.

@@ -60,7 +60,8 @@ impl Script<'_> {
             "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\n",
         );
         for (name, value) in self.variables {
-            whole.push_str(&format!("export {name}='{}'\n", value.replace('\'', r"'\''")));
+            let value = value.replace('\'', r"'\''");
+            whole.extend(["export ", name, "='", &value, "'\n"]);
         }
         whole.push_str("smoketest() {\n");
         whole.push_str(self.text);

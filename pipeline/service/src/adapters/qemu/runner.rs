@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -14,13 +14,14 @@ use muster_flow::smoketest::{
 };
 use sha2::{Digest, Sha256};
 
+use super::accelerator::Accelerator;
 use super::console::Console;
-use super::guest::{Boot, Guest};
+use super::guest::{Boot, Guest, Patience};
 use super::identity::{self, Identity};
 use super::machine::{self, Machine, Plan};
 use super::place::{Place, Ran, Script};
 use super::sandbox::Sandbox;
-use super::{Settings, accelerator, imds, layout, ssh};
+use super::{Choice, Settings, accelerator, imds, layout, ssh};
 use crate::clock::Clock;
 use crate::job::Desk;
 use crate::report::{self, Knowledge, Report, TestReport};
@@ -80,6 +81,21 @@ struct Opened {
     identity: Identity,
 }
 
+/// What is written down about one test.
+struct Entry {
+    colour: Colour,
+    took: Duration,
+    log: String,
+    console: std::ops::Range<u64>,
+}
+
+impl Entry {
+    /// Of a test that never began, with the console up to a length.
+    fn bare(colour: Colour, console: u64) -> Self {
+        Entry { colour, took: Duration::ZERO, log: String::new(), console: 0..console }
+    }
+}
+
 impl Session<'_> {
     async fn run(&mut self) -> Result<()> {
         let opened = match self.request.artifact.form {
@@ -101,7 +117,7 @@ impl Session<'_> {
     }
 
     async fn open_guest(&mut self) -> Result<Opened> {
-        let (desk, request, work) = (self.desk, self.request, self.desk.work());
+        let (request, work) = (self.request, self.desk.work());
         ensure!(
             request.artifact.arch == "x86_64",
             "this cloudlet boots x86_64, not {}",
@@ -110,34 +126,72 @@ impl Session<'_> {
         self.desk.say("looking at the artifact");
         check_digest(request).await?;
         let identity = Identity::new(self.job, &ssh::make_key(&work).await?);
-        let artifact = Path::new(&request.artifact.path);
-        let disk = machine::write_disk(artifact, request.artifact.form, &request.cell, &work).await?;
-        if let Err(why) = disk {
-            return Ok(Opened { place: None, standing: Err(why), identity });
-        }
-        let root = desk.folder.parent().context("a job's folder lies in a folder")?;
-        let accelerator = accelerator::choose(self.settings, root).await?;
-        self.report.place = format!("qemu ({accelerator})");
         match request.cell.metadata {
             Metadata::NoCloud => identity.write_seed(&work.join("seed.img")).await?,
             Metadata::Ec2 => {
-                let secret = fs::read(work.join("key"))?;
-                let secret = identity::hex(&Sha256::digest(&secret));
+                let secret = identity::hex(&Sha256::digest(fs::read(work.join("key"))?));
                 machine::write_imds(&work, &imds::Service { identity: identity.clone(), secret })?;
             }
         }
+        if let Err(why) = machine::check_image(&request.artifact).await? {
+            return Ok(Opened { place: None, standing: Err(why), identity });
+        }
+        let (guest, standing) = self.boot().await?;
+        if standing.is_ok() {
+            self.report.boot_ms = Some(milliseconds(guest.machine.since.elapsed()));
+            guest.write(super::place::PACKAGES, &self.package_list()).await?;
+        }
+        Ok(Opened { place: Some(Place::Guest(Box::new(guest))), standing, identity })
+    }
+
+    /// Boots under the accelerator that is set. Where it was left to us and a guest does not come up under KVM, QEMU's
+    /// own translator has the last word: a host that is itself a guest may run a boot sector and no kernel.
+    async fn boot(&mut self) -> Result<(Guest, Result<(), String>)> {
+        let root = self.desk.folder.parent().context("a job's folder lies in a folder")?.to_owned();
+        let accelerator = accelerator::choose(self.settings, &root).await?;
+        let first = self.boot_under(accelerator).await;
+        let is_certain = accelerator == Accelerator::Tcg || self.settings.accelerator != Choice::Auto;
+        let doubt = match first {
+            first if is_certain => return first,
+            Ok((guest, Ok(()))) => return Ok((guest, Ok(()))),
+            Ok((guest, Err(why))) => {
+                guest.machine.end().await;
+                why
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        self.desk.say(&format!("no guest came up under {accelerator} ({doubt}); once more without it"));
+        let second = self.boot_under(Accelerator::Tcg).await?;
+        if second.1.is_ok() {
+            tracing::warn!(
+                doubt,
+                "a guest came up without {accelerator} only: it is not used until the next boot"
+            );
+            accelerator::remember(self.settings, &root, Accelerator::Tcg)?;
+        }
+        Ok(second)
+    }
+
+    async fn boot_under(&mut self, accelerator: Accelerator) -> Result<(Guest, Result<(), String>)> {
+        let (desk, request, work) = (self.desk, self.request, self.desk.work());
+        self.report.place = format!("qemu ({accelerator})");
+        machine::write_disk(&request.artifact, &request.cell, &work).await?;
         desk.say(&format!("switching on: {}", describe(request)));
         let path = desk.folder.join(report::CONSOLE);
         let plan = Plan { name: self.job, cell: &request.cell, accelerator, work: &work, console: &path };
         let machine = Machine::start(&plan, self.settings).await?;
-        let since = machine.since;
         let mut guest = Guest::new(machine, Console::new(&path), &work, self.settings);
-        let standing = guest.come_up(Boot::Any, desk).await?;
-        if standing.is_ok() {
-            self.report.boot_ms = Some(milliseconds(since.elapsed()));
-            guest.write(super::place::PACKAGES, &self.package_list()).await?;
+        if accelerator == Accelerator::Kvm && self.settings.accelerator == Choice::Auto {
+            guest.patience = Patience::Short;
         }
-        Ok(Opened { place: Some(Place::Guest(Box::new(guest))), standing, identity })
+        match guest.come_up(Boot::Any, desk).await {
+            Ok(standing) => Ok((guest, standing)),
+            Err(error) => {
+                // Its disk is free only when it is really gone.
+                guest.machine.end().await;
+                Err(error)
+            }
+        }
     }
 
     async fn open_sandbox(&mut self) -> Result<Opened> {
@@ -166,7 +220,7 @@ impl Session<'_> {
         let mut gone: Option<String> = None;
         for (number, test) in self.request.tests.iter().enumerate() {
             if let Some(why) = &gone {
-                self.record(test, Colour::NotRun(why.clone()), Duration::ZERO, String::new(), 0..0);
+                self.record(test, Entry::bare(Colour::NotRun(why.clone()), 0));
                 continue;
             }
             self.desk.say(&format!("test {} of {count}: {}", number + 1, test.name));
@@ -187,7 +241,7 @@ impl Session<'_> {
                 let name = report::screenshot_of(&test.name);
                 place.screenshot(&self.desk.folder.join(name)).await;
             }
-            self.record(test, colour, took, log, from..place.console_length());
+            self.record(test, Entry { colour, took, log, console: from..place.console_length() });
         }
         Ok(())
     }
@@ -233,7 +287,7 @@ impl Session<'_> {
                 script: String::new(),
                 expected_failure: None,
             };
-            self.record(&boots, Colour::Red(why.to_owned()), Duration::ZERO, String::new(), 0..console);
+            self.record(&boots, Entry::bare(Colour::Red(why.to_owned()), console));
         }
         for test in &self.request.tests {
             let colour = if test.name == BOOTS {
@@ -241,19 +295,13 @@ impl Session<'_> {
             } else {
                 Colour::NotRun("the image did not come up".to_owned())
             };
-            let console = if test.name == BOOTS { 0..console } else { 0..0 };
-            self.record(test, colour, Duration::ZERO, String::new(), console);
+            let console = if test.name == BOOTS { console } else { 0 };
+            self.record(test, Entry::bare(colour, console));
         }
     }
 
-    fn record(
-        &mut self,
-        test: &Test,
-        colour: Colour,
-        took: Duration,
-        log: String,
-        console: std::ops::Range<u64>,
-    ) {
+    fn record(&mut self, test: &Test, entry: Entry) {
+        let Entry { colour, took, log, console } = entry;
         let expected_failure: Option<ExpectedFailure> = test.expected_failure.clone();
         self.report.tests.push(TestReport {
             result: TestResult {

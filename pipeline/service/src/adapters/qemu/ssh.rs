@@ -15,7 +15,7 @@ use crate::program::{self, Program, Running};
 const GREETING_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a login may take, from the first word to the shell; it is arithmetic, and slow without an accelerator.
-const LOGIN_LIMIT: Duration = Duration::from_secs(60);
+const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 const KEY: &str = "key";
 const SOCKET: &str = "ssh";
