@@ -388,3 +388,23 @@ async fn completions_know_every_command() {
         assert!(script.contains("until-finished") && script.contains("flatten"), "{shell}");
     }
 }
+
+#[tokio::test]
+async fn config_check_names_what_cannot_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipes = folder.path().join("kickstarts");
+    std::fs::create_dir_all(folder.path().join("smoketests")).unwrap();
+    std::fs::create_dir_all(&recipes).unwrap();
+    std::fs::write(folder.path().join("muster.toml"), "[definitions]\nrecipes = [\"kickstarts\"]\n").unwrap();
+    let recipe = "name = \"tiny\"\nimage = \"Tiny\"\nproduct = \"disk\"\nversion = \"43\"\n\
+                  definition = { file = \"kickstarts/tiny.ks\" }\n\
+                  destinations = [{ name = \"mirror\", kind = \"mirror\", takes = \"oci\", path = \"a\" }]\n";
+    std::fs::write(recipes.join("tiny.toml"), recipe).unwrap();
+    let checked = run(folder.path(), &["config", "check", "--json"]).await;
+    assert_eq!(checked.code, Some(4), "{}", String::from_utf8_lossy(&checked.stderr));
+    let checked: Value = serde_json::from_str(&checked.text()).unwrap();
+    let faults = checked["faults"].to_string();
+    for fault in ["never booted", "add [destinations.mirror]", "takes the form oci", "tiny.ks"] {
+        assert!(faults.contains(fault), "{fault} is not among {faults}");
+    }
+}

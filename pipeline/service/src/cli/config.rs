@@ -113,7 +113,10 @@ struct Faults(Vec<Fault>);
 
 impl Faults {
     fn lines(&mut self, about: &str, lines: Vec<String>) {
-        self.0.extend(lines.into_iter().map(|what| Fault { about: about.to_owned(), what }));
+        // Some adapters name their section themselves.
+        let short =
+            |what: String| what.strip_prefix(&format!("{about}: ")).map_or(what.clone(), str::to_owned);
+        self.0.extend(lines.into_iter().map(|what| Fault { about: about.to_owned(), what: short(what) }));
     }
 
     fn outcome<T>(&mut self, about: &str, outcome: anyhow::Result<T>) -> Option<T> {
