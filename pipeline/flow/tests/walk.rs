@@ -55,7 +55,7 @@ fn answers(candidate: &Candidate) -> Vec<Answer> {
             }));
         }
         answers.push(Box::new(move |c| {
-            c.steps.smoketests[at].progress = Progress::Failed("no host".to_owned())
+            c.steps.smoketests[at].progress = Progress::Failed("no host".to_owned());
         }));
     }
     for (at, step) in candidate.steps.uploads.iter().enumerate().filter(|(_, step)| !step.is_over()) {
@@ -73,10 +73,10 @@ fn answers(candidate: &Candidate) -> Vec<Answer> {
     for (at, _) in candidate.steps.verifications.iter().enumerate().filter(|(_, step)| !step.is_over()) {
         let output = VerifyOutput { checked: Vec::new() };
         answers.push(Box::new(move |c| {
-            c.steps.verifications[at].progress = Progress::Succeeded(output.clone())
+            c.steps.verifications[at].progress = Progress::Succeeded(output.clone());
         }));
         answers.push(Box::new(move |c| {
-            c.steps.verifications[at].progress = Progress::Failed("gone".to_owned())
+            c.steps.verifications[at].progress = Progress::Failed("gone".to_owned());
         }));
     }
     for (at, _) in candidate.steps.promotions.iter().enumerate().filter(|(_, step)| !step.is_over()) {

@@ -3,6 +3,12 @@
 //!
 //! `fill COUNT QUEUE...` sends as many messages, which go to every queue; `consume COUNT QUEUE` takes them as the
 //! service does and prints what it cost; `rebuild COUNT` digests so many tag messages. `BENCH_AMQP` is the broker.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::unchecked_time_subtraction,
+    clippy::format_collect,
+    reason = "a measurement"
+)]
 #![expect(clippy::print_stdout, reason = "it is a program for people")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 

@@ -150,7 +150,12 @@ impl Intake {
         let name = match &what {
             What::PackageTagged { nvr, .. } => format!("+{nvr}"),
             What::PackageUntagged { nvr, .. } => format!("-{nvr}"),
-            _ => String::new(),
+            What::PackageBuilt { .. }
+            | What::RepositoryRegenerated { .. }
+            | What::Pushed { .. }
+            | What::ComposeFinished { .. }
+            | What::WindowOpened { .. }
+            | What::Requested { .. } => String::new(),
         };
         let short: String = revision.chars().take(16).collect();
         Change {

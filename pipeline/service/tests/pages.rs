@@ -1,4 +1,5 @@
 //! Pages and their JSON twins, over real HTTP and the real store, with a made-up candidate in each stage.
+#![expect(clippy::format_push_string, clippy::too_many_lines, reason = "a test")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod tale;

@@ -83,7 +83,7 @@ pub struct Definitions {
 #[derive(Debug)]
 enum Place {
     Folder(PathBuf),
-    Git(Mirror),
+    Git(Box<Mirror>),
 }
 
 impl Definitions {
@@ -96,7 +96,7 @@ impl Definitions {
         let place = if is_local && !is_bare && settings.branch.is_empty() {
             Place::Folder(folder.to_owned())
         } else if is_local || is_address {
-            Place::Git(Mirror::new(&settings, &state.join("definitions"), clock))
+            Place::Git(Box::new(Mirror::new(&settings, &state.join("definitions"), clock)))
         } else {
             bail!(
                 "definitions.path: there is no folder {:?}, and it is no address of a repository",

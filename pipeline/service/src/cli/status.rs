@@ -88,7 +88,7 @@ fn section(title: &str, briefs: &[Brief]) -> String {
         let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
         let age = crate::story::words::span(brief.age_s);
         let _ =
-            write!(text, "  {stage}  {} ({}, {age} old)\n", output::plain(&brief.candidate), brief.purpose);
+            writeln!(text, "  {stage}  {} ({}, {age} old)", output::plain(&brief.candidate), brief.purpose);
         text.push_str(&output::wrap(&brief.headline, "      ", 100));
         text.push('\n');
     }

@@ -123,8 +123,13 @@ impl Store {
         transaction: &mut Transaction<'static, Any>,
         weighed: &[Weighed],
     ) -> Result<()> {
-        let changes: Vec<(&Change, String)> =
-            weighed.iter().filter_map(|weighed| Some((weighed.change.as_ref()?, effect(weighed)))).collect();
+        // One statement may touch a row only once.
+        let mut known = BTreeSet::new();
+        let changes: Vec<(&Change, String)> = weighed
+            .iter()
+            .filter_map(|weighed| Some((weighed.change.as_ref()?, effect(weighed))))
+            .filter(|(change, _)| known.insert(&change.id))
+            .collect();
         let now = self.now().as_millisecond();
         for chunk in changes.chunks(500) {
             let sql = format!(

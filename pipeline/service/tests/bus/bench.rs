@@ -1,4 +1,5 @@
 //! What the tests stand on: a broker, queues of one test, a consumer that collects, and the Python client.
+#![expect(clippy::format_push_string, reason = "a test")]
 
 use std::fs::File;
 use std::path::PathBuf;

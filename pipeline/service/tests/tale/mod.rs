@@ -1,5 +1,6 @@
 //! Made-up candidates, brought to any stage over the real store: the rules say what is wanted, and a tale says what
 //! came of it.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test")]
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 use std::path::PathBuf;

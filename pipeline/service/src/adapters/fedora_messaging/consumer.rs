@@ -35,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(20);
 
 /// How long a connection must have held for the next loss to begin again with the first wait.
-const HEALTHY: Duration = Duration::from_secs(60);
+const HEALTHY: Duration = Duration::from_mins(1);
 
 /// What came in one go, to be kept in one go.
 #[derive(Debug, Default)]

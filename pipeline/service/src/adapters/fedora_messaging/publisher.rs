@@ -103,13 +103,11 @@ impl Port<Announce> for Publisher {
         }
         let limit = Duration::from_secs(self.settings.publish_timeout_s);
         let sending = tokio::time::timeout(limit, self.send(&id, request));
-        let confirmation = match sending.await {
-            Ok(confirmation) => confirmation.map_err(Fault::retry)?,
-            Err(_) => {
-                let why = format!("the broker did not confirm the message within {} s", limit.as_secs());
-                return Err(Fault::retry(anyhow!(why)));
-            }
+        let Ok(confirmation) = sending.await else {
+            let why = format!("the broker did not confirm the message within {} s", limit.as_secs());
+            return Err(Fault::retry(anyhow!(why)));
         };
+        let confirmation = confirmation.map_err(Fault::retry)?;
         self.judge(confirmation, request.topic())?;
         Ok(Handle(id))
     }

@@ -27,6 +27,7 @@ struct Entry {
 }
 
 /// Reads the list of packages. Names, versions and releases hold no character that XML must escape.
+#[expect(clippy::wildcard_enum_match_arm, reason = "XML has more kinds of events than matter here")]
 pub(super) fn read(xml: impl Read, revision: String) -> Result<Index> {
     let mut reader = Reader::from_reader(BufReader::with_capacity(1 << 16, xml));
     let mut index = Index { revision, ..Index::default() };
