@@ -1,15 +1,19 @@
-//! Removes what nobody owns any more: job folders whose step is unknown, or whose candidate is long over.
+//! Removes what nobody owns any more: guests whose job is over, private uploads of candidates that are over, and job
+//! folders whose step is unknown or whose candidate is long over.
 //!
 //! It only ever removes what carries our mark, a `key` file, and only after a time of grace.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::candidate::CandidateId;
 
+use crate::adapters::destination::Destinations;
+use crate::adapters::qemu;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::job;
@@ -18,8 +22,39 @@ use crate::store::Store;
 /// How long a folder is left alone although no step is known for it.
 const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Looks once at everything of ours on this machine. Returns what was removed, one line each.
-pub async fn reap(store: &Store, settings: &Settings, clock: &Clock) -> Result<Vec<String>> {
+/// Looks once at everything of ours outside. Returns what was removed, one line each.
+pub async fn reap(
+    store: &Store,
+    settings: &Settings,
+    destinations: &Destinations,
+    clock: &Clock,
+) -> Result<Vec<String>> {
+    let mut removed = guests(settings)?;
+    removed.extend(uploads(store, destinations, clock).await?);
+    removed.extend(folders(store, settings, clock).await?);
+    Ok(removed)
+}
+
+/// Ends guests whose job is over.
+fn guests(settings: &Settings) -> Result<Vec<String>> {
+    let root = settings.jobs(qemu::KIND);
+    let mut ended = Vec::new();
+    for stray in qemu::strays(&root)? {
+        qemu::end_stray(&root, &stray)?;
+        ended.push(format!("the guest of {}", stray.job));
+    }
+    Ok(ended)
+}
+
+/// Removes private uploads of candidates that are over.
+async fn uploads(store: &Store, destinations: &Destinations, clock: &Clock) -> Result<Vec<String>> {
+    let open = store.open_versions().await?.into_iter().map(|(id, _)| id.0).collect::<Vec<String>>();
+    let born = SystemTime::from(clock.now() - GRACE);
+    destinations.sweep(&open, born).await
+}
+
+/// Removes the folders of jobs that nobody will look at again.
+async fn folders(store: &Store, settings: &Settings, clock: &Clock) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     let kept = published(store).await?;
     for kind in ["build", "smoketest"] {
@@ -69,6 +104,7 @@ mod tests {
         settings.service.state = state.path().to_owned();
         let clock = Clock::set("2126-01-01T00:00:00Z".parse().unwrap());
         let store = Store::open(&settings.database(), clock.clone()).await.unwrap();
+        let destinations = Destinations::new(&settings, clock.clone()).unwrap();
         let folder = |name: &str| {
             let folder = settings.jobs("build").join(name);
             fs::create_dir_all(&folder).unwrap();
@@ -76,7 +112,7 @@ mod tests {
         };
         let (ours, foreign) = (folder("ours"), folder("foreign"));
         fs::write(ours.join("key"), "cloud/43.20260101.0/build/x86_64").unwrap();
-        let removed = reap(&store, &settings, &clock).await.unwrap();
+        let removed = reap(&store, &settings, &destinations, &clock).await.unwrap();
         assert_eq!(removed, ["the folder of cloud/43.20260101.0/build/x86_64"]);
         assert!(!ours.exists() && foreign.exists());
     }

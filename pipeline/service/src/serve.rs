@@ -38,7 +38,7 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
     let store = Store::open(&settings.database(), clock.clone()).await?;
     let destinations = Destinations::new(&settings, clock.clone())?;
     let pages = web::router(store.clone(), &settings, clock.clone()).merge(destinations.served());
-    let ports = Arc::new(ports(&settings, config.as_deref(), destinations, &clock)?);
+    let ports = Arc::new(ports(&settings, config.as_deref(), destinations.clone(), &clock)?);
     let sources = Arc::new(Sources::new(&settings, clock.clone())?);
     let mut planner = Planner::new(store.clone(), sources.clone(), clock.clone(), &settings)?;
     let engine = Engine::new(store.clone(), ports, clock.clone(), settings.engine.clone());
@@ -51,7 +51,7 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         () = engine.run(&mut planner) => Ok("the engine"),
         result = serve_pages(listener, pages) => result.map(|()| "the pages"),
         result = consume(&settings, &store, &clock, engine.wake(), stop.clone()) => result.map(|()| "the consumer"),
-        () = reap(&store, &settings, &clock) => Ok("the reaper"),
+        () = reap(&store, &settings, &destinations, &clock) => Ok("the reaper"),
         () = sweep(&store, &sources, &engine) => Ok("the sweeper"),
         result = told_to_stop() => result.map(|()| "a signal"),
     };
@@ -137,9 +137,9 @@ fn tell(event: consumer::Event) {
     }
 }
 
-async fn reap(store: &Store, settings: &Settings, clock: &Clock) {
+async fn reap(store: &Store, settings: &Settings, destinations: &Destinations, clock: &Clock) {
     loop {
-        match reaper::reap(store, settings, clock).await {
+        match reaper::reap(store, settings, destinations, clock).await {
             Ok(removed) => removed.iter().for_each(|what| tracing::info!("removed {what}")),
             Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
         }

@@ -138,9 +138,9 @@ async fn a_request_is_recorded_as_a_fact_with_its_author() {
         .await
         .unwrap()
         .into_iter()
-        .map(|change| match change.origin {
-            Origin::Person { name } => (name, change.what),
-            other => panic!("{other:?}"),
+        .map(|change| {
+            let Origin::Person { name } = change.origin else { panic!("nobody asked for it") };
+            (name, change.what)
         })
         .collect();
     let wish = |recipe: Option<&str>, stream: Option<&str>, purpose, reason: &str| What::Requested {

@@ -1,3 +1,5 @@
+#![expect(clippy::format_push_string, clippy::format_collect, reason = "a test")]
+
 use std::fs;
 
 use serde_json::json;
