@@ -1,7 +1,9 @@
 //! Which accelerator really runs a guest's code on this machine.
 //!
-//! A `/dev/kvm` that opens may still hang its guests, so nothing but a guest that ran tells. The guest is a boot sector
-//! of nine bytes that writes to QEMU's exit port. Even that may run where a whole kernel does not: see `runner`.
+//! A `/dev/kvm` that opens may still hang its guests, or emulate them one instruction at a time, so nothing but a guest
+//! that ran tells. The guest is a boot sector that counts down from 2^28 and writes to QEMU's exit port: a processor
+//! does that in a tenth of a second, QEMU's translator in less than one, and an emulated processor in minutes. Even
+//! that may run where a whole kernel does not: see `runner`.
 
 use std::fmt;
 use std::fs::File;
@@ -51,7 +53,7 @@ impl Accelerator {
         }
     }
 
-    /// How long the probe may take. KVM needs a tenth of a second or hangs for ever.
+    /// How long the probe may take. KVM needs a tenth of a second, or is none.
     fn limit(self) -> Duration {
         match self {
             Accelerator::Kvm => Duration::from_secs(5),
@@ -129,10 +131,15 @@ pub async fn runs_code(settings: &Settings, accelerator: Accelerator) -> Result<
     }
 }
 
-/// `mov dx, 0xf4; mov al, WORD; out dx, al; hlt; jmp $`, up to the mark that makes it bootable.
+/// `mov ecx, 0x10000000; dec ecx; jnz -4; mov dx, 0xf4; mov al, WORD; out dx, al; hlt; jmp $-1`, up to the mark that
+/// makes it bootable.
 fn boot_sector() -> [u8; 512] {
+    let code = [
+        0x66, 0xb9, 0x00, 0x00, 0x00, 0x10, 0x66, 0x49, 0x75, 0xfc, 0xba, 0xf4, 0x00, 0xb0, WORD, 0xee, 0xf4,
+        0xeb, 0xfd,
+    ];
     let mut sector = [0; 512];
-    sector[..9].copy_from_slice(&[0xba, 0xf4, 0x00, 0xb0, WORD, 0xee, 0xf4, 0xeb, 0xfd]);
+    sector[..code.len()].copy_from_slice(&code);
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     sector
 }
