@@ -174,7 +174,25 @@ impl Guest {
         let command = "PATH=$PATH:/usr/sbin:/sbin; (sleep 1; reboot) >/dev/null 2>&1 &";
         let told = self.login()?.command(command).limit(COMMAND_LIMIT).run_any().await;
         told.context("cannot tell the guest to reboot")?;
+        if let Err(why) = self.go_down(desk).await? {
+            return Ok(Err(why));
+        }
+        self.machine.switch_on_again().await?;
+        self.target.port = self.machine.port;
         self.come_up(Boot::After(&earlier), desk).await
+    }
+
+    /// Waits until the guest has shut itself down.
+    async fn go_down(&mut self, desk: &Desk) -> Result<Result<(), String>> {
+        desk.say("shutting down, to boot again");
+        let begun = Instant::now();
+        while self.machine.state().await? == State::Running {
+            if begun.elapsed() > self.limit {
+                return Ok(Err(format!("it did not shut down within {} s", self.limit.as_secs())));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(Ok(()))
     }
 
     async fn boot_id(&self) -> Result<String> {
