@@ -269,9 +269,14 @@ fn verdict(candidate: &Candidate) -> Option<Wanted<Announce>> {
         };
         format!("{} {test} {}{counts}: {}", reason.cell, reason.standing.words(), reason.note)
     });
+    // A verdict that an exception has changed is news.
+    let purpose = match verdict.evidence.iter().filter(|name| name.starts_with("waiver ")).count() {
+        0 => "announce/verdict".to_owned(),
+        waivers => format!("announce/verdict-with-{waivers}-waived"),
+    };
     let changes = candidate.changes.iter().take(100).map(|cause| cause.summary.clone());
     Some(Wanted {
-        key: candidate.key("announce/verdict"),
+        key: candidate.key(&purpose),
         request: Announcement::Verdict(VerdictAnnouncement {
             subject: subject(candidate),
             ruling: verdict.ruling,

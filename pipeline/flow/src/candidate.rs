@@ -269,6 +269,9 @@ impl Stage {
     }
 }
 
+/// How a waiver is told from a step among the evidence.
+const WAIVER: &str = "waiver ";
+
 impl Candidate {
     /// The key of a step of this candidate, in the generation that people have asked for.
     pub fn key(&self, purpose: &str) -> StepKey {
@@ -316,13 +319,26 @@ impl Candidate {
 
     /// The verdict, unless a test was run again or a waiver came since it was given.
     pub fn verdict(&self) -> Option<&Verdict> {
-        self.decisions.verdict.as_ref().filter(|verdict| verdict.evidence == self.evidence())
+        let is_waiver = |name: &&String| name.starts_with(WAIVER);
+        self.decisions.verdict.as_ref().filter(|verdict| {
+            let evidence = self.evidence();
+            match verdict.ruling {
+                // An exception can only add to what passes, so it leaves a pass as it is.
+                Ruling::Pass => {
+                    let given = verdict.evidence.iter().filter(|name| !is_waiver(name));
+                    given.eq(evidence.iter().filter(|name| !is_waiver(name)))
+                }
+                Ruling::Fail | Ruling::CannotTell => verdict.evidence == evidence,
+            }
+        })
     }
 
     /// Names of everything the gate looks at, so that a verdict can be seen to be out of date.
     pub fn evidence(&self) -> Vec<String> {
         let smoketests = self.smoketests().map(|step| step.key.to_string());
-        let waivers = self.decisions.waivers.iter().map(|waiver| format!("waiver {}", waiver.id));
+        let covers = |waiver: &&Waiver| waiver.candidate.as_ref().is_none_or(|id| id == &self.id.0);
+        let waivers = self.decisions.waivers.iter().filter(covers);
+        let waivers = waivers.map(|waiver| format!("{WAIVER}{}", waiver.id));
         smoketests.chain(waivers).collect()
     }
 
@@ -451,8 +467,9 @@ pub fn retried(candidate: &Candidate, base: &str) -> Vec<String> {
     let Some(purpose) = base.strip_prefix(&prefix) else { return Vec::new() };
     let kinds: &[&str] = match purpose.split('/').next() {
         Some("build") => &["smoketest", "upload", "verify", "promote", "announce"],
-        Some("upload") => &["verify", "announce"],
-        Some("smoketest" | "verify" | "promote") => &["announce"],
+        Some("upload") => &["verify", "promote", "announce"],
+        Some("verify") => &["promote", "announce"],
+        Some("smoketest" | "promote") => &["announce"],
         _ => &[],
     };
     let mut bases = vec![base.to_owned()];

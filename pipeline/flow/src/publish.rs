@@ -258,6 +258,20 @@ pub fn is_promoted(candidate: &Candidate) -> bool {
     })
 }
 
+/// Why a candidate must not move pointers any more, or not yet: the stream points at a newer release of its recipe.
+///
+/// One that has begun to move them goes on, so that they do not stay half way.
+pub fn overtaken(candidate: &Candidate, releases: &[StreamRelease]) -> Option<String> {
+    let newer = releases.iter().find(|release| {
+        release.recipe == candidate.recipe.name && release.created > candidate.created.as_second()
+    })?;
+    if candidate.promotions().next().is_some() {
+        return None;
+    }
+    let stream = &candidate.recipe.stream;
+    Some(format!("{stream} points at the newer {} already; cancel this one, or release again", newer.version))
+}
+
 /// Whether it is this candidate's turn to move pointers; otherwise why not.
 ///
 /// A stream is promoted by one candidate at a time, the oldest first.

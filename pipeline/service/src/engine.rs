@@ -31,6 +31,9 @@ use crate::store::{Claimed, Ending, Store};
 /// How often the lease of a step is renewed while the outside takes its time.
 const RENEWAL: Duration = Duration::from_secs(5);
 
+/// How often the planner's lease is renewed during one turn; it holds for ten seconds.
+const PLANNING_RENEWAL: Duration = Duration::from_secs(3);
+
 /// How long the engine waits at the most between two tries of a step.
 const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_hours(1);
 
@@ -88,7 +91,12 @@ impl Engine {
     async fn plan_forever(&self, planner: &mut Planner) {
         let tick = Duration::from_millis(self.pace.tick_ms);
         loop {
-            match planner.turn().await {
+            // A turn may wait for a source for longer than the lease holds.
+            let turn = tokio::select! {
+                turn = planner.turn() => turn,
+                never = self.renew_planning_forever() => match never {},
+            };
+            match turn {
                 Ok(Turn::Moved) => {
                     self.wake.drive.notify_one();
                     continue;
@@ -97,6 +105,15 @@ impl Engine {
                 Err(error) => tracing::error!("cannot plan: {error:#}"),
             }
             let _ = tokio::time::timeout(tick, self.wake.plan.notified()).await;
+        }
+    }
+
+    async fn renew_planning_forever(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(PLANNING_RENEWAL).await;
+            if let Err(error) = self.store.plan().await {
+                tracing::warn!("cannot renew the planner's lease: {error:#}");
+            }
         }
     }
 
@@ -198,10 +215,6 @@ impl Engine {
         if claimed.state == "ending" {
             return self.end(port, claimed, Ending::Cancelled).await;
         }
-        if self.clock.now() >= claimed.deadline {
-            let reason = format!("it was not done by its deadline, {:.0}", claimed.deadline);
-            return self.end(port, claimed, Ending::Failed(reason)).await;
-        }
         if claimed.state == "running" {
             return self.look(port, claimed, summary).await;
         }
@@ -209,7 +222,8 @@ impl Engine {
             .with_context(|| format!("cannot decode the request of {}", claimed.key))?;
         match port.ensure(&claimed.key, &request).await {
             Ok(handle) => {
-                if !self.store.begun(claimed, &handle, self.clock.now()).await? {
+                let deadline = self.clock.now() + SignedDuration::from_hours(self.pace.deadline_hours);
+                if !self.store.begun(claimed, &handle, (self.clock.now(), deadline)).await? {
                     return Ok(());
                 }
                 self.look(port, &claimed.begun(handle), summary).await
@@ -225,6 +239,10 @@ impl Engine {
         summary: fn(&W::Output) -> String,
     ) -> Result<()> {
         match port.observe(&Handle(claimed.handle.clone())).await {
+            Ok(Observation::Running(_)) if self.clock.now() >= claimed.deadline => {
+                let reason = format!("it was not done by its deadline, {:.0}", claimed.deadline);
+                self.end(port, claimed, Ending::Failed(reason)).await
+            }
             Ok(Observation::Running(note)) => {
                 let due = self.clock.now() + SignedDuration::from_millis(self.pace.look_ms);
                 self.store.progressed(claimed, &note, due).await
@@ -266,11 +284,23 @@ impl Engine {
     async fn faulted(&self, claimed: &Claimed, state: &str, fault: Fault) -> Result<()> {
         match fault {
             Fault::GiveUp(reason) => self.ended(claimed, &Ending::Failed(reason), "").await,
-            Fault::Retry(reason) if claimed.attempt + 1 >= i64::from(self.pace.attempts) => {
-                let reason = format!("given up after {} attempts: {reason}", self.pace.attempts);
+            Fault::Retry(reason) if self.is_hopeless(claimed) => {
+                let reason = format!("given up after {} attempts: {reason}", claimed.attempt + 1);
                 self.ended(claimed, &Ending::Failed(reason), "").await
             }
             Fault::Retry(reason) => self.postpone(claimed, state, &reason).await,
+        }
+    }
+
+    /// Whether one more try is pointless. A build or a boot that cannot be begun again and again is at fault itself; a
+    /// destination that is away is waited for until the deadline, and the bus for as long as it takes.
+    fn is_hopeless(&self, claimed: &Claimed) -> bool {
+        match claimed.kind.as_str() {
+            Announce::NAME => false,
+            Build::NAME | Smoketest::NAME if claimed.state == "wanted" => {
+                claimed.attempt + 1 >= i64::from(self.pace.attempts)
+            }
+            _ => self.clock.now() >= claimed.deadline,
         }
     }
 

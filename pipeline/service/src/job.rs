@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use muster_flow::step::{Handle, StepKey};
@@ -155,10 +156,8 @@ where
     F: Future<Output = Result<O, String>>,
 {
     let lock = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(()),
-        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the job's folder"),
+    if !take(&lock).await? {
+        return Ok(());
     }
     if folder.join("result.json").exists() {
         return Ok(());
@@ -184,6 +183,19 @@ where
         Err(reason) => Ending::Failed(reason),
     };
     write_whole(&folder.join("result.json"), &serde_json::to_vec(&ending)?)
+}
+
+/// Takes the lock, unless another process of the job has it. A look at the lock holds it for an instant, so that one try
+/// is not enough.
+async fn take(lock: &File) -> Result<bool> {
+    for _ in 0..10 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(30)).await,
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the job's folder"),
+        }
+    }
+    Ok(false)
 }
 
 /// Writes a file so that nobody ever sees half of it.

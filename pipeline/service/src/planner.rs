@@ -80,8 +80,9 @@ impl Planner {
         for change in self.calendar.due(self.clock.now()) {
             self.store.ask(&change).await?;
         }
-        let digested = self.digest(&plan).await?;
-        let weighed = self.weigh_changes(&plan).await?;
+        // What is on its way goes on, although what is new cannot be read for now: a recipe may be broken, or away.
+        let digested = self.digest(&plan).await.unwrap_or_else(|error| put_off(&error));
+        let weighed = self.weigh_changes(&plan).await.unwrap_or_else(|error| put_off(&error));
         self.read_open().await?;
         let mut moved = digested > 0 || weighed > 0;
         let ids: Vec<CandidateId> = self.open.keys().cloned().collect();
@@ -242,14 +243,21 @@ impl Planner {
             | Stage::Finished(_) => Vec::new(),
         };
         if stage == Stage::Promoting {
-            let note = publish::may_promote(candidate, &others).err().unwrap_or_default();
-            self.store.set_note(id, &note).await?;
+            let releases = self.store.releases(&candidate.recipe.stream).await?;
+            let overtaken = publish::overtaken(candidate, &releases);
+            let note = overtaken.clone().or_else(|| publish::may_promote(candidate, &others).err());
+            self.store.set_note(id, &note.unwrap_or_default()).await?;
+            if overtaken.is_some() {
+                return Ok(Turn::Idle);
+            }
         }
         let intents = next::next(candidate, &others, now);
         if intents.is_empty() {
             return Ok(Turn::Idle);
         }
-        self.store.intend(plan, id, &intents, now + self.deadline).await?;
+        if !self.store.intend(plan, (id, version), &intents, now + self.deadline).await? {
+            return Ok(Turn::Moved);
+        }
         // What was just recorded counts for the next candidate of this turn.
         if let (Some(fresh), Some(known)) = (self.store.candidate(id).await?, self.open.get_mut(id)) {
             known.candidate = fresh;
@@ -273,7 +281,14 @@ impl Planner {
             self.store.set_note(&candidate.id, &why).await?;
             return Ok(Turn::Idle);
         }
-        let recipes = self.upstream.recipes().await?;
+        let recipes = match self.upstream.recipes().await {
+            Ok(recipes) => recipes,
+            Err(error) => {
+                let why = format!("the recipes cannot be read: {error:#}");
+                self.store.set_note(&candidate.id, &why).await?;
+                return Ok(Turn::Idle);
+            }
+        };
         let Some(recipe) = recipes.into_iter().find(|recipe| recipe.name == candidate.recipe.name) else {
             let why = format!("there is no recipe {} any more; cancel it", candidate.recipe.name);
             self.store.set_note(&candidate.id, &why).await?;
@@ -292,6 +307,12 @@ impl Planner {
             }
         }
     }
+}
+
+/// Says that changes wait until they can be weighed; they stay where they are.
+fn put_off(error: &anyhow::Error) -> usize {
+    tracing::error!("changes wait, because they cannot be weighed: {error:#}");
+    0
 }
 
 /// What is known of the recipes now.

@@ -29,9 +29,16 @@ pub async fn reap(
     destinations: &Destinations,
     clock: &Clock,
 ) -> Result<Vec<String>> {
-    let mut removed = guests(settings)?;
-    removed.extend(uploads(store, destinations, clock).await?);
-    removed.extend(folders(store, settings, clock).await?);
+    let mut removed = Vec::new();
+    // One that fails keeps none of the others from being done.
+    for result in
+        [guests(settings), uploads(store, destinations, clock).await, folders(store, settings, clock).await]
+    {
+        match result {
+            Ok(gone) => removed.extend(gone),
+            Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
+        }
+    }
     Ok(removed)
 }
 

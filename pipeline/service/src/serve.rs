@@ -57,7 +57,9 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
     };
     stop.cancel();
     // Another process may plan at once.
-    store.resign().await?;
+    if let Err(error) = store.resign().await {
+        tracing::warn!("cannot give the planner's lease back: {error:#}");
+    }
     store.close().await;
     tracing::info!("stopped by {}", ended.as_deref().unwrap_or("an error"));
     ended.map(drop)

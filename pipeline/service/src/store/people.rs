@@ -59,7 +59,9 @@ impl Store {
 
     /// Keeps a candidate from being promoted until the hold is lifted.
     pub async fn hold(&self, id: &CandidateId, hold: &Hold) -> Result<()> {
-        self.known(id).await?;
+        if self.known(id).await?.promotions().next().is_some() {
+            bail!("{id} has begun to move pointers; it is too late to hold it");
+        }
         let mut transaction = self.begin().await?;
         let sql = "INSERT INTO hold (candidate, who, why, recorded) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (candidate) DO UPDATE SET who = $2, why = $3, recorded = $4";
@@ -100,7 +102,8 @@ impl Store {
         if !self.step_rows(id).await?.iter().any(|row| is_known(&row.key)) || bases.is_empty() {
             bail!("{id} has no step {base}; `muster show {id}` lists its steps");
         }
-        match candidate.stage() {
+        match candidate.stage_before_announcing() {
+            _ if base.contains("/announce/") => {}
             Stage::Promoting if !base.contains("/promote/") => {
                 bail!("{id} is moving pointers; only a promotion can be tried again now")
             }
@@ -130,10 +133,11 @@ impl Store {
     /// Gives a candidate up: what runs for it is ended.
     pub async fn cancel(&self, id: &CandidateId, who: &str, why: &str) -> Result<()> {
         let candidate = self.known(id).await?;
-        if candidate.stage().is_finished() {
-            bail!("{id} is over already: {}", candidate.stage().words());
+        let stage = candidate.stage_before_announcing();
+        if stage.is_finished() {
+            bail!("{id} is over already: {}", stage.words());
         }
-        if candidate.stage() == Stage::Promoting {
+        if stage == Stage::Promoting {
             bail!(
                 "{id} is moving pointers and cannot be stopped half way; hold it before that, or release another"
             );

@@ -300,15 +300,26 @@ impl Store {
         Ok(true)
     }
 
-    /// Records intents of a candidate: steps, a verdict.
+    /// Records intents of a candidate: steps, a verdict. Nothing is recorded, and the answer is `false`, when a fact
+    /// came since it was read at `version`: a person may have stopped it.
     pub async fn intend(
         &self,
         plan: &Plan,
-        candidate: &CandidateId,
+        (candidate, version): (&CandidateId, i64),
         intents: &[Intent],
         deadline: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut transaction = self.begin_planned(plan).await?;
+        let current =
+            sqlx::query("UPDATE candidate SET version = version + 1 WHERE id = $1 AND version = $2")
+                .bind(&candidate.0)
+                .bind(version)
+                .execute(&mut *transaction)
+                .await?;
+        if current.rows_affected() == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         for intent in intents {
             match intent {
                 Intent::Build(wanted) => {
@@ -340,8 +351,8 @@ impl Store {
                 }
             }
         }
-        self.touch_in(&mut transaction, &candidate.0).await?;
-        transaction.commit().await.with_context(|| format!("cannot record intents of {candidate}"))
+        transaction.commit().await.with_context(|| format!("cannot record intents of {candidate}"))?;
+        Ok(true)
     }
 
     async fn want<W: Work>(

@@ -8,7 +8,7 @@ use muster_flow::announce::Announce;
 use muster_flow::build::Build;
 use muster_flow::candidate::{Candidate, CandidateId, Cause, Decisions, Hold, Purpose, Steps};
 use muster_flow::change::Change;
-use muster_flow::gate::Waiver;
+use muster_flow::gate::{Verdict, Waiver};
 use muster_flow::publish::{Promote, StreamRelease, Upload, Verify};
 use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::smoketest::{Smoketest, Test};
@@ -118,21 +118,29 @@ impl Store {
 
     /// One candidate with everything known of it.
     pub async fn candidate(&self, id: &CandidateId) -> Result<Option<Candidate>> {
-        let row = sqlx::query("SELECT facts, life, verdict, created, recipe FROM candidate WHERE id = $1")
-            .bind(&id.0)
-            .fetch_optional(&self.pool)
-            .await
-            .with_context(|| format!("cannot read {id}"))?;
+        let row = sqlx::query(
+            "SELECT facts, life, verdict, created, recipe, finished FROM candidate WHERE id = $1",
+        )
+        .bind(&id.0)
+        .fetch_optional(&self.pool)
+        .await
+        .with_context(|| format!("cannot read {id}"))?;
         let Some(row) = row else { return Ok(None) };
         let facts: Facts = decode(row.try_get::<&str, _>(0)?)?;
         let verdict: String = row.try_get(2)?;
         let recipe: String = row.try_get(4)?;
-        let decisions = Decisions {
-            verdict: if verdict.is_empty() { None } else { Some(decode(&verdict)?) },
-            waivers: self.waivers(&recipe).await?,
-            holds: self.holds(id).await?,
-            retries: self.retries(id).await?,
-        };
+        let verdict: Option<Verdict> = if verdict.is_empty() { None } else { Some(decode(&verdict)?) };
+        let mut waivers = self.waivers(&recipe).await?;
+        if row.try_get::<i64, _>(5)? == 1 {
+            // An exception that came later and does not name it says nothing about a candidate that is over.
+            let given = |waiver: &Waiver| {
+                let name = format!("waiver {}", waiver.id);
+                verdict.as_ref().is_some_and(|verdict| verdict.evidence.contains(&name))
+            };
+            waivers.retain(|waiver| waiver.candidate.is_some() || given(waiver));
+        }
+        let decisions =
+            Decisions { verdict, waivers, holds: self.holds(id).await?, retries: self.retries(id).await? };
         Ok(Some(Candidate {
             id: id.clone(),
             recipe: facts.recipe,

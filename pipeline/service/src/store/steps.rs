@@ -110,9 +110,15 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a step has begun; it is looked at again at `due`. `false` when the claim was lost.
-    pub async fn begun(&self, claimed: &Claimed, handle: &Handle, due: Timestamp) -> Result<bool> {
-        let sql = "UPDATE step SET state = 'running', handle = $3, due = $4, updated = $5, note = '' \
+    /// Records that a step has begun; it is looked at again at `due`, and given up at `deadline`. `false` when the claim
+    /// was lost.
+    pub async fn begun(
+        &self,
+        claimed: &Claimed,
+        handle: &Handle,
+        (due, deadline): (Timestamp, Timestamp),
+    ) -> Result<bool> {
+        let sql = "UPDATE step SET state = 'running', handle = $3, due = $4, updated = $5, note = '', deadline = $6 \
                    WHERE key = $1 AND fence = $2 AND state = 'wanted'";
         let mut transaction = self.begin().await?;
         let done = sqlx::query(sql)
@@ -121,6 +127,7 @@ impl Store {
             .bind(&handle.0)
             .bind(due.as_millisecond())
             .bind(self.now().as_millisecond())
+            .bind(deadline.as_millisecond())
             .execute(&mut *transaction)
             .await
             .with_context(|| format!("cannot record that {} has begun", claimed.key))?;
@@ -144,7 +151,7 @@ impl Store {
 
     /// Records how far a running step is; it is looked at again at `due`.
     pub async fn progressed(&self, claimed: &Claimed, note: &str, due: Timestamp) -> Result<()> {
-        let sql = "UPDATE step SET note = $3, due = $4, updated = $5, lease = 0, attempt = 0 \
+        let sql = "UPDATE step SET note = $3, due = $4, updated = $5, lease = 0 \
                    WHERE key = $1 AND fence = $2 AND state = 'running'";
         sqlx::query(sql)
             .bind(&claimed.key.0)

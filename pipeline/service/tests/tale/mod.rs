@@ -129,7 +129,9 @@ impl Tale {
             let intents = muster_flow::next::next(&candidate, &open, self.clock.now());
             let deadline = self.clock.now() + SignedDuration::from_hours(6);
             if !intents.is_empty() {
-                self.store.intend(&self.plan, id, &intents, deadline).await.unwrap();
+                let versions = self.store.open_versions().await.unwrap();
+                let version = versions.iter().find(|(open, _)| open == id).unwrap().1;
+                assert!(self.store.intend(&self.plan, (id, version), &intents, deadline).await.unwrap());
             }
             self.pass(1).await;
             let of_it = format!("{id}/");
@@ -171,7 +173,7 @@ impl Tale {
             Fate::Well | Fate::Red(..) | Fate::Fails(_) | Fate::Runs(_) => {}
         }
         let handle = Handle(format!("task {}", claimed.key.flat()));
-        assert!(self.store.begun(&claimed, &handle, later).await.unwrap());
+        assert!(self.store.begun(&claimed, &handle, (later, claimed.deadline)).await.unwrap());
         let running = claimed.begun(handle);
         if let Fate::Runs(note) = met {
             self.store.progressed(&running, note, later).await.unwrap();
