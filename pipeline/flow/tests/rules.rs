@@ -10,6 +10,7 @@ use muster_flow::build::Artifact;
 use muster_flow::candidate::{self, Candidate, CandidateId, Life, Patience, Purpose, Stage};
 use muster_flow::change::{What, Wish};
 use muster_flow::gate::{Counts, Ruling, Standing, Waiver, judge};
+use muster_flow::publish::{StreamRelease, overtaken};
 use muster_flow::recipe::{Budgets, Form};
 use muster_flow::relevance::{Admission, Knowledge, Touch, admit, weigh};
 use muster_flow::smoketest::{
@@ -307,6 +308,43 @@ fn a_new_waiver_makes_the_old_verdict_out_of_date() {
     assert!(candidate.verdict().is_some());
     candidate.decisions.waivers.push(waiver());
     assert!(candidate.verdict().is_none());
+}
+
+#[test]
+fn a_later_waiver_leaves_a_pass_as_it_is() {
+    let mut candidate = tested(Colour::Green);
+    candidate.decisions.verdict = Some(judge(&candidate, noon()));
+    candidate.decisions.waivers.push(waiver());
+    assert!(candidate.verdict().is_some());
+}
+
+#[test]
+fn a_waiver_for_another_candidate_leaves_every_verdict_as_it_is() {
+    let mut candidate = red();
+    candidate.decisions.verdict = Some(judge(&candidate, noon()));
+    candidate
+        .decisions
+        .waivers
+        .push(Waiver { candidate: Some("cloud/43.20261120.0".to_owned()), ..waiver() });
+    assert!(candidate.verdict().is_some());
+}
+
+#[test]
+fn a_candidate_that_was_overtaken_moves_no_pointer() {
+    let candidate = world::candidate(Purpose::Release);
+    let release = |created: i64, recipe: &str| StreamRelease {
+        recipe: recipe.to_owned(),
+        summary: String::new(),
+        version: "43.20261122.0".to_owned(),
+        candidate: String::new(),
+        created,
+        publications: Vec::new(),
+    };
+    let created = candidate.created.as_second();
+    assert!(overtaken(&candidate, &[release(created + 1, "cloud")]).is_some());
+    assert!(
+        overtaken(&candidate, &[release(created - 1, "cloud"), release(created + 1, "server")]).is_none()
+    );
 }
 
 #[test]

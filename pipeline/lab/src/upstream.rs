@@ -1,6 +1,8 @@
 //! Recipes and definitions that stand in a test.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -20,11 +22,21 @@ use muster_flow::smoketest::{Before, Test, Weight};
 pub struct Standing {
     /// The recipes.
     pub recipes: Vec<Recipe>,
+    /// Set while nothing can be read: a recipe is broken, or the repository is away.
+    pub broken: Arc<AtomicBool>,
+}
+
+impl Standing {
+    /// Recipes that can be read.
+    pub fn of(recipes: Vec<Recipe>) -> Self {
+        Standing { recipes, broken: Arc::default() }
+    }
 }
 
 #[async_trait]
 impl Upstream for Standing {
     async fn recipes(&self) -> Result<Vec<Recipe>> {
+        anyhow::ensure!(!self.broken.load(Ordering::Relaxed), "a recipe is broken");
         Ok(self.recipes.clone())
     }
 

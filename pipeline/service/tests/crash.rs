@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use muster::clock::Clock;
@@ -10,8 +11,9 @@ use muster::config::Settings;
 use muster::engine::Engine;
 use muster::planner::{self, Planner, Turn};
 use muster::store::{Incoming, Store};
-use muster_flow::candidate::{CandidateId, Outcome, Stage};
+use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
 use muster_flow::change::{What, Wish};
+use muster_flow::gate::Waiver;
 use muster_lab::database::{self, Database};
 use muster_lab::upstream::{Standing, recipe};
 use muster_lab::world::{Fault, Manners, World};
@@ -25,6 +27,7 @@ struct Service {
     engine: Engine,
     planner: Planner,
     clock: Clock,
+    broken: Arc<AtomicBool>,
 }
 
 /// A process that starts: it knows nothing but the database's address.
@@ -33,11 +36,12 @@ async fn service(database: &Database, world: &World, clock: &Clock) -> Service {
     settings.engine.quiet_s = 0;
     settings.engine.parallel_smoketests = 4;
     let store = Store::open(&database.url, clock.clone()).await.unwrap();
-    let upstream = Arc::new(Standing { recipes: vec![recipe("cloud"), recipe("server")] });
+    let upstream = Arc::new(Standing::of(vec![recipe("cloud"), recipe("server")]));
+    let broken = Arc::clone(&upstream.broken);
     let planner = Planner::new(store.clone(), upstream, clock.clone(), &settings).unwrap();
     let ports = Arc::new(ports::ports(world));
     let engine = Engine::new(store.clone(), ports, clock.clone(), settings.engine);
-    Service { store, engine, planner, clock: clock.clone() }
+    Service { store, engine, planner, clock: clock.clone(), broken }
 }
 
 impl Service {
@@ -276,6 +280,103 @@ async fn the_loop_itself_brings_everything_to_its_end_without_waiting_for_locks(
     }
     assert!(begun.elapsed().as_secs() < 15, "it took {:?}: something waited for a lock", begun.elapsed());
     check(&database, &world, &clock, 0).await;
+}
+
+impl Service {
+    /// The same, with so much time between two turns, at most so many turns, and whatever is still unread.
+    async fn live_slowly(&mut self, pause: SignedDuration, turns: usize) {
+        for _ in 0..turns {
+            while self.planner.turn().await.unwrap() == Turn::Moved {}
+            self.engine.drive_due().await.unwrap();
+            self.clock.advance(pause);
+        }
+    }
+
+    async fn release(&self) -> Candidate {
+        let candidates = self.store.candidates(10).await.unwrap();
+        candidates
+            .into_iter()
+            .find(|candidate| candidate.id.recipe() == "cloud" && candidate.purpose.is_published())
+            .unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_away_for_hours_is_waited_for() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    world.fault("announce", Fault::Flaky(40));
+    world.fault("upload/mirror", Fault::Flaky(14));
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    service.live_slowly(SignedDuration::from_mins(10), 90).await;
+    check(&database, &world, &clock, 0).await;
+    for candidate in service.store.candidates(10).await.unwrap() {
+        assert!(
+            candidate.announcements().all(|step| step.output().is_some()),
+            "a message of {} is lost",
+            candidate.id
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_recipe_stops_nothing_that_is_on_its_way() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    while service.planner.turn().await.unwrap() == Turn::Moved {}
+    service.broken.store(true, Ordering::Relaxed);
+    let message = Incoming {
+        id: "late".to_owned(),
+        topic: "tag".to_owned(),
+        headers: "{}".to_owned(),
+        body: "\"bash\"".to_owned(),
+        sent_at: None,
+    };
+    service.store.receive(&[message]).await.unwrap();
+    service.live_slowly(SignedDuration::from_secs(2), 30).await;
+    assert_eq!(service.release().await.stage(), Stage::Finished(Outcome::Published));
+    assert_eq!(service.store.unread(10).await.unwrap().len(), 1, "the message must wait");
+    service.broken.store(false, Ordering::Relaxed);
+    service.live().await;
+    assert!(service.store.unread(10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exception_reopens_the_candidate_it_names_and_no_other() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    world.fault("smoketest/x86_64/bios", Fault::Red);
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    service.live().await;
+    let mut waiver = Waiver {
+        id: "w1".to_owned(),
+        recipe: "cloud".to_owned(),
+        candidate: None,
+        test: "boots".to_owned(),
+        cell: None,
+        reason: "the lab has no power".to_owned(),
+        author: "ada".to_owned(),
+        expires: clock.now() + SignedDuration::from_hours(24),
+    };
+    service.store.waive(&waiver).await.unwrap();
+    service.live().await;
+    let rejected = service.release().await;
+    assert_eq!(rejected.stage(), Stage::Finished(Outcome::Rejected), "an exception for what is to come");
+    waiver.id = "w2".to_owned();
+    waiver.candidate = Some(rejected.id.to_string());
+    service.store.waive(&waiver).await.unwrap();
+    service.live().await;
+    assert_eq!(service.release().await.stage(), Stage::Finished(Outcome::Published));
+    clock.advance(SignedDuration::from_hours(48));
+    assert_eq!(
+        service.release().await.stage(),
+        Stage::Finished(Outcome::Published),
+        "it does not run out afterwards"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
