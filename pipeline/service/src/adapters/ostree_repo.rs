@@ -4,6 +4,7 @@
 //! `refs/heads` finds. It knows `ostree`. It must not know when refs move.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -180,11 +181,32 @@ impl OstreeRepository {
         missing
     }
 
+    /// Makes the repository where there is none: beside its place, and then whole into it. `ostree init` itself leaves
+    /// half a repository when it is killed, which no later one completes.
+    async fn make_repository(&self) -> Result<()> {
+        let objects = self.folder.join("objects");
+        if objects.exists() {
+            return Ok(());
+        }
+        let parent = self.folder.parent().context("a repository needs a folder around it")?;
+        std::fs::create_dir_all(parent)?;
+        let fresh = tempfile::Builder::new().prefix(".repository-").tempdir_in(parent)?;
+        ostree(fresh.path(), "init").arg("--mode=archive").run().await?;
+        std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
+        match std::fs::rename(fresh.path(), &self.folder) {
+            // Another process may have been quicker.
+            Err(_) if objects.exists() => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                let _ = fresh.keep();
+                Ok(())
+            }
+        }
+    }
+
     async fn take(&self, commit: &Commit) -> Result<()> {
         let Commit { id, source, staging, .. } = commit;
-        if !self.folder.join("config").exists() {
-            self.ostree("init").arg("--mode=archive").run().await.context("cannot make the repository")?;
-        }
+        self.make_repository().await.context("cannot make the repository")?;
         if !self.has(id).await {
             let pull = self.ostree("pull-local").arg("--untrusted").args([source, id]).limit(LIMIT);
             pull.run().await.with_context(|| format!("cannot take commit {id} from {source}"))?;
