@@ -19,7 +19,7 @@ CREATE TABLE parked (
     headers  TEXT   NOT NULL,
     body     TEXT   NOT NULL, -- base64: it may be anything
     received BIGINT NOT NULL,
-    settled  TEXT   NOT NULL DEFAULT '' CHECK (settled IN ('', 'replayed', 'dropped'))
+    settled  TEXT   NOT NULL DEFAULT '' CHECK (settled IN ('', 'dropped'))
 );
 
 CREATE TABLE change (

@@ -105,7 +105,7 @@ pub struct Engine {
     pub parallel_builds: u32,
     /// Boots that run at once on this machine.
     pub parallel_smoketests: u32,
-    /// How often a step is tried before it fails.
+    /// How often a build or a boot is tried to be begun before it fails; what is away is waited for until its deadline.
     pub attempts: u32,
     /// Seconds before the second try; it doubles up to an hour.
     pub backoff_s: i64,

@@ -142,7 +142,6 @@ impl Planner {
                 admitted.push(admission);
             }
         }
-        // A candidate that takes in changes within the batch that made it is recorded once, with its first cause.
         self.store.weighed(plan, weighed, &admitted).await
     }
 

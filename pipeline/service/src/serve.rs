@@ -46,16 +46,14 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.service.listen))?;
     tracing::info!("serving on {}", settings.url());
-    let stop = CancellationToken::new();
     let ended = tokio::select! {
         () = engine.run(&mut planner) => Ok("the engine"),
         result = serve_pages(listener, pages) => result.map(|()| "the pages"),
-        result = consume(&settings, &store, &clock, engine.wake(), stop.clone()) => result.map(|()| "the consumer"),
+        result = consume(&settings, &store, &clock, engine.wake()) => result.map(|()| "the consumer"),
         () = reap(&store, &settings, &destinations, &clock) => Ok("the reaper"),
         () = sweep(&store, &sources, &engine) => Ok("the sweeper"),
         result = told_to_stop() => result.map(|()| "a signal"),
     };
-    stop.cancel();
     // Another process may plan at once.
     if let Err(error) = store.resign().await {
         tracing::warn!("cannot give the planner's lease back: {error:#}");
@@ -98,16 +96,11 @@ async fn serve_pages(listener: TcpListener, pages: axum::Router) -> Result<()> {
     axum::serve(listener, pages).await.context("cannot serve pages")
 }
 
-async fn consume(
-    settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    wake: Wake,
-    stop: CancellationToken,
-) -> Result<()> {
+async fn consume(settings: &Settings, store: &Store, clock: &Clock, wake: Wake) -> Result<()> {
     let Some(bus) = &settings.bus else { return std::future::pending().await };
     let sink = |batch: &consumer::Batch| keep(store, batch, &wake);
-    consumer::run(bus, clock, sink, tell, stop).await
+    // Whoever drops this future ends the consumer; what was not acknowledged comes again.
+    consumer::run(bus, clock, sink, tell, CancellationToken::new()).await
 }
 
 /// Keeps a batch durably, so that it may be acknowledged.

@@ -148,7 +148,8 @@ impl Store {
     /// Puts a parked message back into the inbox, to be digested again. `false` when it is not on the shelf.
     pub async fn replay(&self, id: &str, message: &Incoming) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        let found = sqlx::query("UPDATE parked SET settled = 'replayed' WHERE id = $1 AND settled = ''")
+        // It leaves the shelf for good: should it still be unreadable, it may be parked once more.
+        let found = sqlx::query("DELETE FROM parked WHERE id = $1 AND settled = ''")
             .bind(id)
             .execute(&mut *transaction)
             .await?
@@ -168,8 +169,6 @@ impl Store {
             .bind(now)
             .execute(&mut *transaction)
             .await?;
-        // Should it still be unreadable, it may be parked once more.
-        sqlx::query("DELETE FROM parked WHERE id = $1").bind(id).execute(&mut *transaction).await?;
         self.journal_in(&mut transaction, "", &format!("message {id} was replayed")).await?;
         transaction.commit().await?;
         Ok(true)
