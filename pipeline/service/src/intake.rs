@@ -6,7 +6,7 @@
 mod ledger;
 mod explain;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,7 +52,8 @@ struct Unsettled {
 pub struct Swept {
     /// The changes, to be recorded.
     pub changes: Vec<Change>,
-    seen: Vec<(String, Arc<Index>)>,
+    /// Each package repository as it was seen, and the builds in it that `changes` tell of.
+    seen: BTreeMap<String, (Arc<Index>, HashSet<String>)>,
     commit: Option<String>,
 }
 
@@ -109,12 +110,15 @@ impl Intake {
             };
             let news = self.ledger.lock().await.news(&baseurl, &index, &tag);
             let source = format!("package repository {baseurl}");
+            let (index, found) = swept.seen.entry(baseurl).or_insert((index, HashSet::new()));
             for what in news {
                 if relevance::weigh(&what, None, look.knowledge()).is_ok() {
+                    if let What::PackageTagged { nvr, .. } = &what {
+                        found.insert(nvr.clone());
+                    }
                     swept.changes.push(self.found(&source, &index.revision, what));
                 }
             }
-            swept.seen.push((baseurl, index));
         }
         let pushed = self.pushed_unsaid().await.unwrap_or_else(|error| {
             tracing::warn!("cannot sweep: {error:#}");
@@ -136,8 +140,8 @@ impl Intake {
     /// Remembers that what a sweep found is recorded, so that it is not found again.
     pub async fn settle(&self, swept: Swept) -> Result<()> {
         let mut ledger = self.ledger.lock().await;
-        for (baseurl, index) in swept.seen {
-            ledger.settle(&baseurl, &index);
+        for (baseurl, (index, found)) in swept.seen {
+            ledger.settle(&baseurl, &index, found);
         }
         ledger.write()?;
         if let Some(commit) = swept.commit {
@@ -148,8 +152,8 @@ impl Intake {
 
     fn found(&self, source: &str, revision: &str, what: What) -> Change {
         let name = match &what {
-            What::PackageTagged { nvr, .. } => format!("+{nvr}"),
-            What::PackageUntagged { nvr, .. } => format!("-{nvr}"),
+            What::PackageTagged { nvr, tag, .. } => format!("/{tag}+{nvr}"),
+            What::PackageUntagged { nvr, tag, .. } => format!("/{tag}-{nvr}"),
             What::PackageBuilt { .. }
             | What::RepositoryRegenerated { .. }
             | What::Pushed { .. }
@@ -206,6 +210,10 @@ impl Intake {
         }
         for (baseurl, build) in &look.gone {
             ledger.said_gone(baseurl, build);
+        }
+        // Now, and not with the next sweep: a service that starts anew would find by itself what messages said before.
+        if let Err(error) = ledger.write() {
+            tracing::warn!("cannot note what messages spoke of; a sweep may tell it again: {error:#}");
         }
         if let Some(Ok(Some(pushed))) = look.pushed
             && !look.pushers.is_empty()
@@ -266,6 +274,9 @@ impl Look<'_> {
         let mut against = Vec::new();
         for mut touch in weighing? {
             match self.presence(&touch.recipe, nvr).await {
+                Ok(Some((Presence::Swept, repository))) if expected == Presence::There => {
+                    against.push(format!("{nvr} was found in {repository} by a sweep before the message came, and was weighed then"));
+                }
                 Ok(Some((presence, _))) if presence == expected => kept.push(touch),
                 Ok(Some((_, repository))) => against.push(expected.contradiction(nvr, &repository)),
                 Ok(None) => {
@@ -293,8 +304,11 @@ impl Look<'_> {
         let addresses: Vec<String> = found.map(addresses).unwrap_or_default();
         for baseurl in &addresses {
             if let Some(build) = self.index(baseurl).await?.build_of(nvr) {
-                self.there.push((baseurl.clone(), build.to_owned()));
-                return Ok(Some((Presence::There, baseurl.clone())));
+                let build = build.to_owned();
+                let was_swept = self.intake.ledger.lock().await.was_swept(baseurl, &build);
+                self.there.push((baseurl.clone(), build));
+                let presence = if was_swept { Presence::Swept } else { Presence::There };
+                return Ok(Some((presence, baseurl.clone())));
             }
         }
         self.gone.extend(addresses.iter().map(|baseurl| (baseurl.clone(), nvr.to_owned())));
@@ -382,6 +396,8 @@ impl Look<'_> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Presence {
     There,
+    /// It is there, and a sweep told of it before any message did.
+    Swept,
     Gone,
 }
 
@@ -389,7 +405,7 @@ impl Presence {
     /// Why a message that expects this is not followed now.
     fn contradiction(self, nvr: &str, repository: &str) -> String {
         match self {
-            Presence::There => {
+            Presence::There | Presence::Swept => {
                 format!("{nvr} is not in {repository} yet; the sweep takes it up as soon as it is there")
             }
             Presence::Gone => {
@@ -440,8 +456,8 @@ fn definition_repositories(recipes: &[Recipe]) -> BTreeSet<String> {
     recipes.iter().map(|recipe| recipe.definition.repository.clone()).collect()
 }
 
-/// Every package repository with the tag that its packages come by; one that belongs to no tag brings no changes.
-fn repositories(recipes: &[Recipe]) -> BTreeMap<String, String> {
+/// Every package repository with the tags that its packages come by; one that belongs to no tag brings no changes.
+fn repositories(recipes: &[Recipe]) -> BTreeSet<(String, String)> {
     let with_tag = recipes.iter().filter_map(|recipe| Some((recipe, recipe.packages.tags.first()?)));
     with_tag
         .flat_map(|(recipe, tag)| addresses(recipe).into_iter().map(|address| (address, tag.clone())))

@@ -1,6 +1,6 @@
 //! Which builds of each package repository have been spoken of: by a message that was weighed, or by a sweep.
 //!
-//! The note is kept in one file, written by each sweep. Should it be lost or late, a change is told twice, which costs
+//! The note is kept in one file, written after each look. Should it be lost or late, a change is told twice, which costs
 //! a scratch candidate and loses nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -25,6 +25,18 @@ struct Seen {
     /// The revision up to which everything is known.
     revision: String,
     builds: HashSet<String>,
+    /// What messages told of since the last sweep.
+    #[serde(default)]
+    said: HashSet<String>,
+    /// What sweeps found, until the message that is late speaks of it too.
+    #[serde(default)]
+    swept: HashSet<String>,
+}
+
+impl Seen {
+    fn all_of(index: &Index, swept: HashSet<String>) -> Seen {
+        Seen { revision: index.revision.clone(), builds: index.builds.clone(), said: HashSet::new(), swept }
+    }
 }
 
 impl Ledger {
@@ -41,7 +53,7 @@ impl Ledger {
     /// A repository that is seen for the first time begins with everything known.
     pub(super) fn begin(&mut self, baseurl: &str, index: &Index) {
         if !self.repositories.contains_key(baseurl) {
-            let seen = Seen { revision: index.revision.clone(), builds: index.builds.clone() };
+            let seen = Seen::all_of(index, HashSet::new());
             self.repositories.insert(baseurl.to_owned(), seen);
             self.is_written = false;
             if let Err(error) = self.write() {
@@ -52,12 +64,17 @@ impl Ledger {
 
     /// A message said that a build is there, and it is.
     pub(super) fn said(&mut self, baseurl: &str, nvr: &str) {
-        if let Some(seen) = self.repositories.get_mut(baseurl)
-            && !seen.builds.contains(nvr)
-        {
-            seen.builds.insert(nvr.to_owned());
-            self.is_written = false;
+        if let Some(seen) = self.repositories.get_mut(baseurl) {
+            let is_news = seen.builds.insert(nvr.to_owned());
+            let was_swept = seen.swept.remove(nvr);
+            seen.said.insert(nvr.to_owned());
+            self.is_written &= !is_news && !was_swept;
         }
+    }
+
+    /// Whether a sweep told of this build already, and no message did yet.
+    pub(super) fn was_swept(&self, baseurl: &str, nvr: &str) -> bool {
+        self.repositories.get(baseurl).is_some_and(|seen| seen.swept.contains(nvr))
     }
 
     /// A message spoke of a build that is not there. Should it come or come back, that is news.
@@ -65,6 +82,8 @@ impl Ledger {
         if let Some(seen) = self.repositories.get_mut(baseurl)
             && seen.builds.remove(nvr)
         {
+            seen.swept.remove(nvr);
+            seen.said.remove(nvr);
             self.is_written = false;
         }
     }
@@ -76,7 +95,8 @@ impl Ledger {
             return Vec::new();
         }
         let come: BTreeSet<&String> = index.builds.difference(&seen.builds).collect();
-        let renewed: BTreeSet<&str> = come.iter().map(|nvr| package_of(nvr)).collect();
+        let told = seen.said.iter().filter(|nvr| index.builds.contains(*nvr));
+        let renewed: BTreeSet<&str> = come.iter().copied().chain(told).map(|nvr| package_of(nvr)).collect();
         let gone: BTreeSet<&String> = seen.builds.difference(&index.builds).collect();
         let tagged = come.iter().map(|nvr| What::PackageTagged {
             package: package_of(nvr).to_owned(),
@@ -93,10 +113,14 @@ impl Ledger {
         tagged.chain(untagged).collect()
     }
 
-    pub(super) fn settle(&mut self, baseurl: &str, index: &Index) {
+    /// All that a sweep saw is known now; `found` are the builds it told of.
+    pub(super) fn settle(&mut self, baseurl: &str, index: &Index, found: HashSet<String>) {
         let seen = self.repositories.entry(baseurl.to_owned()).or_default();
         if seen.revision != index.revision {
-            *seen = Seen { revision: index.revision.clone(), builds: index.builds.clone() };
+            let mut swept = std::mem::take(&mut seen.swept);
+            swept.retain(|nvr| index.builds.contains(nvr));
+            swept.extend(found);
+            *seen = Seen::all_of(index, swept);
             self.is_written = false;
         }
     }

@@ -64,6 +64,18 @@ impl World {
         write_repository(self.folder.path(), packages);
     }
 
+    /// What a service knows that starts anew on the same state.
+    fn restarted(&self) -> Intake {
+        let clock = Clock::system();
+        let settings = definitions::Settings {
+            path: self.folder.path().join("defs").display().to_string(),
+            ..definitions::Settings::default()
+        };
+        let state = self.folder.path().join("state");
+        let definitions = Definitions::new(settings, &state, clock.clone()).unwrap();
+        Intake::new(definitions, &state, clock).unwrap()
+    }
+
     async fn push(&self, file: &str) {
         let defs = self.folder.path().join("defs");
         let text = fs::read_to_string(defs.join(file)).unwrap();
@@ -137,10 +149,14 @@ fn why_not(weighed: &Weighed) -> &str {
 #[tokio::test]
 async fn a_tagged_build_that_is_in_the_repository_touches_the_images_that_its_packages_are_on() {
     let world = World::new().await;
-    let weighed = world.weigh(vec![tag("1", "bash-5-1")]).await;
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    world.repository(&[("bash-core", "bash-5-2")]);
+    let weighed = world.weigh(vec![tag("1", "bash-5-2")]).await;
     let touches = weighed[0].touches.as_ref().unwrap();
     assert_eq!(touches[0].recipe, "base");
     assert_eq!(weighed[0].message.as_deref(), Some("1"));
+    let restarted = world.restarted().sweep(&world.knowledge).await.unwrap();
+    assert_eq!(restarted.changes, [], "after a restart the sweep told it again");
     assert_eq!(world.sweep().await, Vec::<String>::new(), "the sweep told it again");
 }
 
@@ -156,18 +172,37 @@ async fn a_tagged_build_that_is_not_there_yet_is_found_once_it_is() {
 }
 
 #[tokio::test]
+async fn a_message_that_comes_after_the_sweep_found_its_build_starts_nothing_again() {
+    let world = World::new().await;
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    world.repository(&[("bash-core", "bash-5-2")]);
+    assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43"]);
+    let weighed = world.weigh(vec![tag("1", "bash-5-2")]).await;
+    assert!(why_not(&weighed[0]).contains("found in file://"), "{}", why_not(&weighed[0]));
+    assert!(why_not(&weighed[0]).contains("by a sweep before the message came"));
+    let weighed = world.weigh(vec![tag("2", "bash-5-2")]).await;
+    assert!(weighed[0].touches.is_ok(), "a second message is a second tagging, and no sweep told of that");
+}
+
+#[tokio::test]
+async fn recipes_that_share_a_repository_are_found_by_the_tags_of_each() {
+    let mut world = World::new().await;
+    let mut other = world.knowledge.recipes[0].clone();
+    other.name = "other".to_owned();
+    other.packages.tags = vec!["f43-updates".to_owned()];
+    world.knowledge.recipes.push(other);
+    world.knowledge.installed.entry("bash-core".to_owned()).or_default().insert("other".to_owned());
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    world.repository(&[("bash-core", "bash-5-2")]);
+    assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43", "bash-5-2 was tagged into f43-updates"]);
+}
+
+#[tokio::test]
 async fn what_the_bus_never_said_is_found_also_after_a_restart() {
     let world = World::new().await;
     assert_eq!(world.sweep().await, Vec::<String>::new(), "the first look is the ground to compare with");
     world.repository(&[("bash-core", "bash-5-2")]);
-    let clock = Clock::system();
-    let settings = definitions::Settings {
-        path: world.folder.path().join("defs").display().to_string(),
-        ..definitions::Settings::default()
-    };
-    let state = world.folder.path().join("state");
-    let definitions = Definitions::new(settings, &state, clock.clone()).unwrap();
-    let again = Intake::new(definitions, &state, clock).unwrap();
+    let again = world.restarted();
     let swept = again.sweep(&world.knowledge).await.unwrap();
     assert_eq!(swept.changes.len(), 1);
     let same = again.sweep(&world.knowledge).await.unwrap();
