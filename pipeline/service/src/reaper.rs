@@ -31,9 +31,11 @@ pub async fn reap(
 ) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     // One that fails keeps none of the others from being done.
-    for result in
-        [guests(settings), uploads(store, destinations, clock).await, folders(store, settings, clock).await]
-    {
+    for result in [
+        guests(settings),
+        uploads(store, settings, destinations, clock).await,
+        folders(store, settings, clock).await,
+    ] {
         match result {
             Ok(gone) => removed.extend(gone),
             Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
@@ -53,9 +55,17 @@ fn guests(settings: &Settings) -> Result<Vec<String>> {
     Ok(ended)
 }
 
-/// Removes private uploads of candidates that are over.
-async fn uploads(store: &Store, destinations: &Destinations, clock: &Clock) -> Result<Vec<String>> {
-    let open = store.open_versions().await?.into_iter().map(|(id, _)| id.0).collect::<Vec<String>>();
+/// Removes private uploads of candidates that are over, and that nobody can have tried again any more.
+async fn uploads(
+    store: &Store,
+    settings: &Settings,
+    destinations: &Destinations,
+    clock: &Clock,
+) -> Result<Vec<String>> {
+    let keep = SignedDuration::from_hours(24 * settings.service.keep_days);
+    let failed = store.publish_failed_since(clock.now() - keep).await?;
+    let open = store.open_versions().await?.into_iter().map(|(id, _)| id);
+    let open: Vec<String> = open.chain(failed).map(|id| id.0).collect();
     let born = SystemTime::from(clock.now() - GRACE);
     destinations.sweep(&open, born).await
 }

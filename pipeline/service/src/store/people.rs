@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use muster_flow::candidate::{self, Candidate, CandidateId, Hold, Life, Stage};
 use muster_flow::change::Change;
 use muster_flow::gate::Waiver;
+use sqlx::{Any, Transaction};
 
 use super::{Store, encode};
 
@@ -59,10 +60,11 @@ impl Store {
 
     /// Keeps a candidate from being promoted until the hold is lifted.
     pub async fn hold(&self, id: &CandidateId, hold: &Hold) -> Result<()> {
-        if self.known(id).await?.promotions().next().is_some() {
+        let (candidate, version) = self.known(id).await?;
+        if candidate.promotions().next().is_some() {
             bail!("{id} has begun to move pointers; it is too late to hold it");
         }
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_as_seen(id, version).await?;
         let sql = "INSERT INTO hold (candidate, who, why, recorded) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (candidate) DO UPDATE SET who = $2, why = $3, recorded = $4";
         sqlx::query(sql)
@@ -96,7 +98,7 @@ impl Store {
 
     /// Asks that a step, and what follows from it, is done again.
     pub async fn retry(&self, id: &CandidateId, base: &str, who: &str, why: &str) -> Result<()> {
-        let candidate = self.known(id).await?;
+        let (candidate, version) = self.known(id).await?;
         let bases = candidate::retried(&candidate, base);
         let is_known = |key: &muster_flow::step::StepKey| key.base() == base;
         if !self.step_rows(id).await?.iter().any(|row| is_known(&row.key)) || bases.is_empty() {
@@ -119,7 +121,7 @@ impl Store {
             | Stage::Announcing
             | Stage::Finished(_) => {}
         }
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_as_seen(id, version).await?;
         for base in &bases {
             let sql = "INSERT INTO retry (candidate, base, times) VALUES ($1, $2, 1) \
                        ON CONFLICT (candidate, base) DO UPDATE SET times = retry.times + 1";
@@ -132,7 +134,7 @@ impl Store {
 
     /// Gives a candidate up: what runs for it is ended.
     pub async fn cancel(&self, id: &CandidateId, who: &str, why: &str) -> Result<()> {
-        let candidate = self.known(id).await?;
+        let (candidate, version) = self.known(id).await?;
         let stage = candidate.stage_before_announcing();
         if stage.is_finished() {
             bail!("{id} is over already: {}", stage.words());
@@ -143,7 +145,7 @@ impl Store {
             );
         }
         let life = Life::Cancelled { who: who.to_owned(), why: why.to_owned() };
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_as_seen(id, version).await?;
         sqlx::query("UPDATE candidate SET life = $2 WHERE id = $1")
             .bind(&id.0)
             .bind(encode(&life)?)
@@ -158,9 +160,52 @@ impl Store {
         transaction.commit().await.context("cannot cancel the candidate")
     }
 
-    async fn known(&self, id: &CandidateId) -> Result<Candidate> {
-        let candidate = self.candidate(id).await?;
-        candidate
-            .with_context(|| format!("there is no candidate {id}; `muster status` lists those there are"))
+    /// A candidate and the version of it that was read; the version first, so that no fact comes in between unseen.
+    async fn known(&self, id: &CandidateId) -> Result<(Candidate, i64)> {
+        let missing = || format!("there is no candidate {id}; `muster status` lists those there are");
+        let version = self.version(id).await?.with_context(missing)?;
+        let candidate = self.candidate(id).await?.with_context(missing)?;
+        Ok((candidate, version))
+    }
+
+    /// A transaction in which a candidate is as it was at `version`: what was judged of it then is still so.
+    async fn begin_as_seen(&self, id: &CandidateId, version: i64) -> Result<Transaction<'static, Any>> {
+        let mut transaction = self.begin().await?;
+        let unchanged =
+            sqlx::query("UPDATE candidate SET version = version + 1 WHERE id = $1 AND version = $2")
+                .bind(&id.0)
+                .bind(version)
+                .execute(&mut *transaction)
+                .await?;
+        if unchanged.rows_affected() == 0 {
+            bail!(
+                "{id} has gone on just now; look at it again with `muster show {id}`, and say it once more"
+            );
+        }
+        Ok(transaction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn what_was_judged_of_a_candidate_that_has_gone_on_since_is_not_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/muster.db", folder.path().display());
+        let store = Store::open(&url, Clock::system()).await.unwrap();
+        for statement in include_str!("../../tests/data/after_0002.sql").lines() {
+            sqlx::query(statement).execute(&store.pool).await.unwrap();
+        }
+        let id = CandidateId("cloud/43.20261121.0".to_owned());
+        let (_, version) = store.known(&id).await.unwrap();
+        let hold = Hold { who: "ada".to_owned(), why: "wait".to_owned() };
+        store.hold(&id, &hold).await.unwrap();
+        let error = store.begin_as_seen(&id, version).await.unwrap_err();
+        assert!(error.to_string().contains("has gone on just now"), "{error}");
+        let (_, version) = store.known(&id).await.unwrap();
+        store.begin_as_seen(&id, version).await.unwrap();
     }
 }

@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use muster_flow::announce::Announce;
 use muster_flow::build::Build;
-use muster_flow::candidate::{Candidate, CandidateId, Cause, Decisions, Hold, Purpose, Steps};
+use muster_flow::candidate::{
+    Candidate, CandidateId, Cause, Decisions, Hold, Outcome, Purpose, Stage, Steps,
+};
 use muster_flow::change::Change;
 use muster_flow::gate::{Verdict, Waiver};
 use muster_flow::publish::{Promote, StreamRelease, Upload, Verify};
@@ -67,6 +69,9 @@ pub struct JournalLine {
     pub candidate: Option<String>,
     /// What happened, in one line.
     pub text: String,
+    /// The process that wrote it. Two may write at the same `seq`.
+    #[serde(skip)]
+    pub writer: String,
 }
 
 /// A change and what it did.
@@ -114,6 +119,32 @@ impl Store {
             .await
             .context("cannot list the open candidates")?;
         rows.iter().map(|row| Ok((CandidateId(row.try_get(0)?), row.try_get(1)?))).collect()
+    }
+
+    /// The version of a candidate: it grows with each fact about it.
+    pub async fn version(&self, id: &CandidateId) -> Result<Option<i64>> {
+        let row = sqlx::query("SELECT version FROM candidate WHERE id = $1")
+            .bind(&id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Ok(row.try_get(0)?)).transpose()
+    }
+
+    /// The candidates made since then whose publishing failed: a person may yet have it tried again.
+    pub async fn publish_failed_since(&self, since: Timestamp) -> Result<Vec<CandidateId>> {
+        let ids = sqlx::query(
+            "SELECT id FROM candidate WHERE finished = 1 AND created >= $1 AND EXISTS (SELECT 1 FROM step \
+             WHERE candidate = candidate.id AND kind IN ('upload', 'verify', 'promote') AND state = 'failed')",
+        )
+        .bind(since.as_millisecond())
+        .fetch_all(&self.pool)
+        .await
+        .context("cannot list the candidates whose publishing failed")?;
+        let candidates = self.load_all(ids).await?;
+        let failed = candidates.into_iter().filter(|candidate| {
+            matches!(candidate.stage_before_announcing(), Stage::Finished(Outcome::PublishFailed(_)))
+        });
+        Ok(failed.map(|candidate| candidate.id).collect())
     }
 
     /// One candidate with everything known of it.
@@ -273,11 +304,11 @@ impl Store {
     ) -> Result<Vec<JournalLine>> {
         let query = match candidate {
             Some(id) => sqlx::query(
-                "SELECT seq, at, candidate, text FROM journal WHERE candidate = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                "SELECT seq, at, candidate, text, writer FROM journal WHERE candidate = $1 AND seq > $2 ORDER BY seq LIMIT $3",
             )
             .bind(id.0.clone()),
             None => sqlx::query(
-                "SELECT seq, at, candidate, text FROM journal WHERE $1 = '' AND seq > $2 ORDER BY seq LIMIT $3",
+                "SELECT seq, at, candidate, text, writer FROM journal WHERE $1 = '' AND seq > $2 ORDER BY seq LIMIT $3",
             )
             .bind(String::new()),
         };
@@ -290,6 +321,7 @@ impl Store {
                     at: time(row.try_get(1)?),
                     candidate: Some(candidate).filter(|id| !id.is_empty()),
                     text: row.try_get(3)?,
+                    writer: row.try_get(4)?,
                 })
             })
             .collect()

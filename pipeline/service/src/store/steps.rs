@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
-use muster_flow::build::BuildOutput;
+use muster_flow::build::{BuildOutput, BuildRequest};
 use muster_flow::publish::PromoteRequest;
 use muster_flow::step::{Handle, StepKey};
 use sqlx::any::AnyRow;
@@ -242,19 +242,21 @@ impl Store {
         if claimed.kind == "build" {
             let recipe = claimed.candidate.split('/').next().unwrap_or_default();
             let output: BuildOutput = decode(output)?;
-            sqlx::query("DELETE FROM installed WHERE recipe = $1")
+            let BuildRequest { arch, .. } = decode(&claimed.request)?;
+            sqlx::query("DELETE FROM installed WHERE recipe = $1 AND arch IN ($2, '')")
                 .bind(recipe)
+                .bind(&arch)
                 .execute(&mut **transaction)
                 .await?;
             for chunk in output.packages.chunks(500) {
                 let sql = format!(
-                    "INSERT INTO installed (recipe, package, nvra) VALUES {} ON CONFLICT DO NOTHING",
-                    placeholders(chunk.len(), 3)
+                    "INSERT INTO installed (recipe, arch, package, nvra) VALUES {} ON CONFLICT DO NOTHING",
+                    placeholders(chunk.len(), 4)
                 );
                 let mut query = sqlx::query(AssertSqlSafe(sql));
                 for package in chunk {
                     let nvra = format!("{}.{}", package.nvr(), package.arch);
-                    query = query.bind(recipe).bind(&package.name).bind(nvra);
+                    query = query.bind(recipe).bind(&arch).bind(&package.name).bind(nvra);
                 }
                 query.execute(&mut **transaction).await?;
             }
