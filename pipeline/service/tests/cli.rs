@@ -257,6 +257,7 @@ async fn watch_ends_when_the_candidate_does_and_says_how() {
     let text = watched.text();
     assert!(text.contains("cloud-base/43.20261121.0  the gate says fail"), "{text}");
     assert!(text.trim_end().ends_with("cloud-base/43.20261121.0  finished: rejected"), "{text}");
+    assert_eq!(text.matches("finished: rejected").count(), 1, "it is told twice: {text}");
     assert!(!text.contains('\u{1b}'), "no colour where no terminal is");
     let lines = desk.run(&["watch", "--candidate", &id.0, "--until-finished", "--json"]).await.text();
     let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -2,11 +2,11 @@
 
 mod screen;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
 use serde::Serialize;
 
@@ -21,6 +21,9 @@ const PACE: Duration = Duration::from_millis(500);
 
 /// How many journal lines are read at once.
 const LINES: u32 = 1000;
+
+/// How far back it looks again: a line is numbered when it is written, and seen when its transaction is committed.
+const LATE: SignedDuration = SignedDuration::from_secs(5);
 
 /// In plain text a step's progress is told at most this often.
 const TELL_EVERY: i64 = 5;
@@ -82,7 +85,8 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
         None => None,
     };
     let after = begin(call, args, &store, only.is_some()).await?;
-    let mut watch = Watch { store, only, after, told: HashMap::new(), stages: HashMap::new() };
+    let mut watch =
+        Watch { store, only, after, heard: BTreeSet::new(), told: HashMap::new(), stages: HashMap::new() };
     let mut screen = Screen::new(call.format == Format::Words && output::is_terminal());
     loop {
         let now = call.clock.now();
@@ -133,6 +137,8 @@ struct Watch {
     store: Store,
     only: Option<CandidateId>,
     after: i64,
+    /// The lines that were told and may be read again, by number and writer.
+    heard: BTreeSet<(i64, String)>,
     /// What was told of each step, and when.
     told: HashMap<String, (String, Timestamp)>,
     /// Whether each candidate was seen finished.
@@ -152,10 +158,13 @@ impl Watch {
         let open = self.store.open_candidates().await?;
         let mut events = Vec::new();
         let lines = self.store.journal(self.only.as_ref(), self.after, LINES).await?;
+        let is_all = lines.len() < LINES as usize;
         for line in lines {
-            self.after = line.seq;
-            events.push(Event::Journal(line));
+            if self.heard.insert((line.seq, line.writer.clone())) {
+                events.push(Event::Journal(line));
+            }
         }
+        self.forget_old(if is_all { LATE } else { SignedDuration::ZERO });
         let mut running = Vec::new();
         let only = self.only.clone();
         for candidate in open.iter().filter(|candidate| only.as_ref().is_none_or(|id| *id == candidate.id)) {
@@ -164,6 +173,16 @@ impl Watch {
         }
         let ending = self.endings(&open, &mut events).await?;
         Ok(Look { events, running, ending })
+    }
+
+    /// Goes on from so far back that no line which is committed late is missed.
+    fn forget_old(&mut self, late: SignedDuration) {
+        let Some((newest, _)) = self.heard.last() else { return };
+        // The numbers are microseconds.
+        let late = i64::try_from(late.as_micros()).unwrap_or_default();
+        self.after = self.after.max(newest - late);
+        let after = self.after;
+        self.heard.retain(|(seq, _)| *seq > after);
     }
 
     async fn notes(
@@ -231,5 +250,39 @@ impl Watch {
             }
         }
         Ok(Ending::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_flow::change::What;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::planner;
+
+    #[tokio::test]
+    async fn a_line_that_another_process_commits_late_is_told_too_and_none_is_told_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/muster.db", folder.path().display());
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let store = Store::open(&url, Clock::set(now)).await.unwrap();
+        let behind = Store::open(&url, Clock::set(now - SignedDuration::from_secs(2))).await.unwrap();
+        let mut watch = Watch {
+            store: store.clone(),
+            only: None,
+            after: 0,
+            heard: BTreeSet::new(),
+            told: HashMap::new(),
+            stages: HashMap::new(),
+        };
+        let window =
+            |stream: &str| planner::request(What::WindowOpened { stream: stream.to_owned() }, "ada", now);
+        store.ask(&window("one")).await.unwrap();
+        assert_eq!(watch.look(now).await.unwrap().events.len(), 1);
+        behind.ask(&window("two")).await.unwrap();
+        let events = watch.look(now).await.unwrap().events;
+        assert!(matches!(&events[..], [Event::Journal(line)] if line.text.contains("two")), "{events:?}");
+        assert!(watch.look(now).await.unwrap().events.is_empty());
     }
 }

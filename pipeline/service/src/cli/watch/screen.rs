@@ -33,7 +33,8 @@ impl Screen {
             // The foot shows it.
             Event::Progress { .. } if self.is_live => return Ok(()),
             Event::Progress { step, note } => said(now, step, note),
-            Event::Finished { candidate, outcome } => said(now, candidate, &format!("finished: {outcome}")),
+            // The journal says it in the same words.
+            Event::Finished { .. } => return Ok(()),
         };
         self.clear()?;
         output::line(&line)
