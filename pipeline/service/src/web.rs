@@ -13,6 +13,8 @@ pub mod lists;
 pub mod files;
 pub mod mirror;
 
+use std::path::PathBuf;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{
@@ -37,6 +39,8 @@ pub struct Pages {
     teller: Teller,
     /// The streams that the configuration names.
     streams: Vec<String>,
+    /// The folder of the builds on this machine.
+    builds: PathBuf,
 }
 
 /// All pages.
@@ -44,6 +48,7 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
     let pages = Pages {
         teller: Teller::new(store, settings, clock),
         streams: settings.streams.keys().cloned().collect(),
+        builds: settings.jobs("build"),
     };
     let with_pages = Router::new()
         .route("/", get(candidates::html))

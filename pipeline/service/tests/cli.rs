@@ -118,7 +118,14 @@ async fn status_lists_what_is_on_its_way_and_what_is_stuck() {
 #[tokio::test]
 async fn a_request_is_recorded_as_a_fact_with_its_author() {
     let desk = Desk::new().await;
-    desk.says(&["trigger", "cloud-base", "--reason", "prove it"]).await;
+    let settings = desk.tale.folder.path().join("muster.toml");
+    let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let text = format!("[definitions]\npath = \"{}\"\n", definitions.display());
+    std::fs::write(&settings, std::fs::read_to_string(&settings).unwrap() + &text).unwrap();
+    let said = desk.says(&["trigger", "cloud-base", "--reason", "prove it"]).await;
+    assert!(said.contains("cloud-base: a scratch candidate, for it was asked for by name"), "{said}");
+    let (code, advice) = desk.fails(&["trigger", "cloud-bsae", "--reason", "a slip"]).await;
+    assert!(code == 1 && advice.contains("there is no recipe cloud-bsae; there are: "), "{advice}");
     desk.says(&[
         "release",
         "--recipe",

@@ -310,6 +310,15 @@ async fn a_boot_shows_each_test_and_the_files_it_left() {
     assert_eq!((report.status, report.body.as_str()), (200, "<h1>Report</h1>"));
     assert!(report.headers["content-security-policy"].starts_with("sandbox;"));
     assert_eq!(site.get(&format!("{}/build/x86_64/log", path(&ids[2]))).await.body, "installing bash\n");
+    // A build that failed, or runs still, left its log where it was done.
+    let failed = &ids[4];
+    let log =
+        tale.folder.path().join("state/jobs/build").join(format!("{failed}/build/x86_64").replace('/', "."));
+    assert_eq!(site.get(&format!("{}/build/x86_64/log", path(failed))).await.status, 404);
+    std::fs::create_dir_all(&log).unwrap();
+    std::fs::write(log.join("build.log"), "nothing provides libfoo.so.1\n").unwrap();
+    let shown = site.get(&format!("{}/build/x86_64/log", path(failed))).await;
+    assert_eq!((shown.status, shown.body.as_str()), (200, "nothing provides libfoo.so.1\n"));
     // A boot that could not be done is never shown as a failed image.
     let doubt = site.get(&format!("{}/smoketest/x86_64/uefi-q35", path(&ids[3]))).await.words();
     assert!(

@@ -87,6 +87,17 @@ impl Default for Settings {
     }
 }
 
+/// The programs that a kind of product is built with.
+pub fn programs(product: &Product) -> &'static [&'static str] {
+    match product {
+        Product::Disk => &["dnf", "rpm", "bwrap", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"],
+        Product::Container => &["dnf", "rpm", "bwrap"],
+        Product::Ostree => {
+            &["dnf", "rpm", "bwrap", "ostree", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"]
+        }
+    }
+}
+
 /// Builds images on this machine, each in a job of its own.
 #[derive(Clone, Debug)]
 pub struct LocalBuilder {

@@ -34,6 +34,9 @@ pub use strays::{Stray, end_stray, strays};
 /// The kind of the cloudlet's jobs: the word behind `muster job`.
 pub const KIND: &str = "smoketest";
 
+/// The programs that a boot needs.
+pub const PROGRAMS: [&str; 4] = ["qemu-system-x86_64", "qemu-img", "ssh", "ssh-keygen"];
+
 /// Its section of the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

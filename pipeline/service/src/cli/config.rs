@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::call::{Call, Ending, Failure};
 use super::output;
 use crate::adapters::destination::{self, Destinations};
+use crate::adapters::{local, qemu};
 use crate::calendar::Calendar;
 use crate::config::Settings;
 use crate::program;
@@ -50,19 +51,6 @@ struct Fault {
     /// What is wrong, and what to do.
     what: String,
 }
-
-/// The programs that each kind of product is built with.
-const BUILD: [(&Product, &[&str]); 3] = [
-    (&Product::Disk, &["dnf", "rpm", "bwrap", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"]),
-    (&Product::Container, &["dnf", "rpm", "bwrap"]),
-    (
-        &Product::Ostree,
-        &["dnf", "rpm", "bwrap", "ostree", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"],
-    ),
-];
-
-/// The programs that a boot needs.
-const BOOT: [&str; 4] = ["qemu-system-x86_64", "qemu-img", "ssh", "ssh-keygen"];
 
 pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let What::Check = args.what;
@@ -189,10 +177,10 @@ fn look_at_tests(recipe: &Recipe, tests: &[Test]) -> Vec<String> {
 }
 
 fn missing_programs(recipes: &[Recipe]) -> Vec<String> {
-    let built = BUILD.iter().filter(|(product, _)| recipes.iter().any(|recipe| recipe.product == **product));
-    let mut needed: Vec<&str> = built.flat_map(|(_, programs)| programs.iter().copied()).collect();
+    let mut needed: Vec<&str> =
+        recipes.iter().flat_map(|recipe| local::programs(&recipe.product)).copied().collect();
     if recipes.iter().any(|recipe| !recipe.smoketests.cells.is_empty()) {
-        needed.extend(BOOT);
+        needed.extend(qemu::PROGRAMS);
     }
     needed.sort_unstable();
     needed.dedup();

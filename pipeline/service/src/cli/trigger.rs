@@ -1,9 +1,15 @@
 //! `muster trigger`: a person asks for a scratch candidate.
 
-use muster_flow::change::{What, Wish};
+use std::fmt::Write;
+
+use muster_flow::change::{Change, What, Wish};
+use muster_flow::relevance::{self, Touch};
+use serde_json::json;
 
 use super::call::{Call, Ending, Failure};
 use crate::planner;
+use crate::sources::Sources;
+use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  muster trigger cloud-base --reason 'prove the new builder'")]
@@ -28,10 +34,35 @@ pub async fn run(call: &Call, args: Args) -> Result<Ending, Failure> {
 /// Records a person's request, and says where to look.
 pub async fn ask(call: &Call, what: What) -> Result<Ending, Failure> {
     let store = call.store().await?;
-    let change = planner::request(what, &call.person()?, call.clock.now());
+    let person = call.person()?;
+    let change = planner::request(what, &person, call.clock.now());
+    let outcome = match foresee(call, &store, &change, &person).await {
+        Ok(touches) => touches.map_err(|why| Failure::refused(why, "Nothing was asked for."))?,
+        // The service may see what this command cannot.
+        Err(error) => {
+            tracing::warn!("what it will touch cannot be told from here: {error:#}");
+            Vec::new()
+        }
+    };
     store.ask(&change).await?;
-    let words =
-        format!("{}\nFollow it with `muster watch`; `muster serve` must be running.", change.summary());
-    call.say(&words, &change)?;
+    let mut words = change.summary();
+    for touch in &outcome {
+        let _ =
+            write!(words, "\n  {}: a {} candidate, for {}", touch.recipe, touch.purpose.word(), touch.why);
+    }
+    words.push_str("\nFollow it with `muster watch`; `muster serve` must be running.");
+    call.say(&words, &json!({ "change": change, "touches": outcome }))?;
     Ok(Ending::Done)
+}
+
+/// What a request will touch, or why it touches nothing, as the service will weigh it.
+async fn foresee(
+    call: &Call,
+    store: &Store,
+    change: &Change,
+    person: &str,
+) -> anyhow::Result<Result<Vec<Touch>, String>> {
+    let sources = Sources::new(&call.settings, call.clock.clone())?;
+    let knowledge = planner::knowledge(store, &sources).await?;
+    Ok(relevance::weigh(&change.what, Some(person), &knowledge))
 }

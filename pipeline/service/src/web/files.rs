@@ -4,7 +4,7 @@
 //! the store names: no separators, no dots in front, no links out of it.
 
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read as _, Seek, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
 
 use axum::body::Body;
@@ -12,6 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use super::problem::Problem;
@@ -52,18 +53,22 @@ pub async fn of_boot(
     send(&FilePath::new(folder).join(&file)).await.ok_or_else(missing)
 }
 
-/// The log of a build.
+/// The log of a build, as far as it has got.
 pub async fn build_log(
     State(pages): State<Pages>,
     Path((recipe, version, arch)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
     let candidate = pages.candidate(&recipe, &version).await?;
     let build = candidate.builds().find(|build| build.request.arch == arch);
-    let log = build.and_then(|build| build.output()).map(|output| PathBuf::from(&output.log));
+    let log = build.map(|build| match build.output() {
+        Some(output) => PathBuf::from(&output.log),
+        None => pages.builds.join(build.key.flat()).join("build.log"),
+    });
     let missing = || {
         Problem::not_found(
             format!("There is no log of a build of {} for {arch}.", candidate.id),
-            "A log is shown once its build is done; the last words of a failed build are on the candidate's page.",
+            "It has not begun, or its files are not kept any more; the last words of a failed build are on the \
+             candidate's page.",
         )
     };
     send_as(&log.ok_or_else(missing)?, "text/plain; charset=utf-8").await.ok_or_else(missing)
@@ -77,7 +82,8 @@ async fn send(path: &FilePath) -> Option<Response> {
 async fn send_as(path: &FilePath, kind: &'static str) -> Option<Response> {
     let file = tokio::fs::File::open(path).await.ok()?;
     let metadata = file.metadata().await.ok().filter(fs::Metadata::is_file)?;
-    let mut response = Body::from_stream(ReaderStream::new(file)).into_response();
+    // A log that is still being written has the length it had when it was opened.
+    let mut response = Body::from_stream(ReaderStream::new(file.take(metadata.len()))).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(metadata.len()));
