@@ -28,10 +28,10 @@ start() {
     clean_up
 }
 
-# build ARGUMENT...: a release build of the service's own code.
+# build: a release build of all that is measured, so that one serves every benchmark.
 build() {
     say "building muster"
-    attend cargo cargo build --quiet --release --locked -p muster "$@"
+    attend cargo cargo build --quiet --release --locked -p muster --bins --examples
 }
 
 # measure FILE COMMAND...: appends wall and CPU seconds of a command to a file.
