@@ -2,11 +2,12 @@
 
     verdict-peer.py GIVEN FOLDER
 
-GIVEN holds what muster told its tools in a round of its own: dnf's configuration (`dnf.conf`, `.rpmmacros`), QEMU's command
-line (`qemu`, as /proc has it), and the smoketest's request with the list of packages. FOLDER is emptied, worked in and
-removed. What is between the tools is done here too, but its time is not counted.
+GIVEN holds what muster told its tools in a round of its own: dnf's configuration (`dnf.conf`, `.rpmmacros`), QEMU's
+command line (`qemu`, as /proc has it), and the smoketest's request with the list of packages. FOLDER is emptied, worked
+in and removed. What is between the tools is done here too, but its time is not counted.
 """
 
+import collections
 import contextlib
 import json
 import os
@@ -57,7 +58,7 @@ def install():
     for name in ("proc", "sys", "dev"):
         (ROOT / name).mkdir(parents=True)
     shutil.copy(GIVEN / ".rpmmacros", FOLDER)
-    config = re.sub(r"(?m)^cachedir=.*$", f"cachedir={FOLDER}/dnf-cache", (GIVEN / "dnf.conf").read_text())
+    config = re.sub(r"(?m)^cachedir=.*$", "cachedir=/var/cache/dnf", (GIVEN / "dnf.conf").read_text())
     (FOLDER / "dnf.conf").write_text(config)
     unshare = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", MOUNT, "sh", str(ROOT)]
     dnf = ["dnf", "--assumeyes", "--config", str(FOLDER / "dnf.conf"), f"--installroot={ROOT}", "--releasever=43"]
@@ -65,22 +66,29 @@ def install():
         run(*unshare, *dnf, "--forcearch=x86_64", "--setopt=group_package_types=mandatory,default", "install", *SPECS)
     wanted = json.loads((GIVEN / "request.json").read_text())["packages"]
     form = "%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\n"
-    installed = [line for line in run("rpm", "--root", str(ROOT), "-qa", "--qf", form).split() if "gpg-pubkey" not in line]
-    if sorted(installed) != sorted(wanted):
-        sys.exit(f"other packages than muster's: {sorted(set(installed) ^ set(wanted))}")
+    installed = set(run("rpm", "--root", str(ROOT), "-qa", "--qf", form).split())
+    others = {package for package in installed ^ set(wanted) if not package.startswith("gpg-pubkey-")}
+    if others:
+        sys.exit(f"other packages than muster's: {sorted(others)}")
 
 
 def make_loader(disk):
     """A disk that starts GRUB by both firmwares."""
-    (FOLDER / "grub.cfg").write_text(f"search --no-floppy --fs-uuid --set=root {IDENTITY}\nconfigfile ($root)/boot/grub2/grub.cfg\n")
-    table = f"label: gpt\nunit: sectors\n{BIOS_AT * 2048},2048,21686148-6449-6E6F-744E-656564454649\n{ESP_AT * 2048},{ESP_MIB * 2048},U\n{ROOT_AT * 2048},{ROOT_MIB * 2048},L\n"
+    search = f"search --no-floppy --fs-uuid --set=root {IDENTITY}\nconfigfile ($root)/boot/grub2/grub.cfg\n"
+    (FOLDER / "grub.cfg").write_text(search)
+    table = f"""label: gpt
+{BIOS_AT * 2048},2048,21686148-6449-6E6F-744E-656564454649
+{ESP_AT * 2048},{ESP_MIB * 2048},U
+{ROOT_AT * 2048},{ROOT_MIB * 2048},L
+"""
     with disk.open("wb") as file:
         file.truncate(DISK_MIB * MIB)
     run("sfdisk", "--quiet", str(disk), input=table)
     esp = f"{disk}@@{ESP_AT * MIB}"
+    grub = ["grub-mkimage", "-p", "/boot/grub2", "-c", "grub.cfg"]
     with counted("loader"):
-        run("grub-mkimage", "-O", "i386-pc", "-o", "core.img", "-p", "/boot/grub2", "-c", "grub.cfg", *MODULES, "biosdisk")
-        run("grub-mkimage", "-O", "x86_64-efi", "-o", "core.efi", "-p", "/boot/grub2", "-c", "grub.cfg", *MODULES, "efi_gop", "all_video")
+        run(*grub, "-O", "i386-pc", "-o", "core.img", *MODULES, "biosdisk")
+        run(*grub, "-O", "x86_64-efi", "-o", "core.efi", *MODULES, "efi_gop", "all_video")
         run("mkfs.vfat", "-F", "32", "-s", "1", f"--offset={ESP_AT * 2048}", str(disk), str(ESP_MIB * 1024))
         run("mmd", "-i", esp, "::EFI", "::EFI/BOOT")
         run("mcopy", "-i", esp, "core.efi", "::EFI/BOOT/BOOTX64.EFI")
@@ -105,7 +113,15 @@ def configure():
     """The least that lets the system start and a key in."""
     (kernel,) = (path.name for path in (ROOT / "usr/lib/modules").iterdir())
     options = f"root=UUID={IDENTITY} ro console=tty0 console=ttyS0,115200n8 no_timer_check net.ifnames=0"
-    grub = f"serial --unit=0 --speed=115200\nterminal_input serial console\nterminal_output serial console\nset timeout=0\nmenuentry Murmur {{\n linux /boot/vmlinuz-{kernel} {options}\n initrd /boot/initramfs-{kernel}.img\n}}\n"
+    grub = f"""serial --unit=0 --speed=115200
+terminal_input serial console
+terminal_output serial console
+set timeout=0
+menuentry Murmur {{
+ linux /boot/vmlinuz-{kernel} {options}
+ initrd /boot/initramfs-{kernel}.img
+}}
+"""
     (ROOT / "boot/grub2").mkdir(exist_ok=True)
     (ROOT / "boot/grub2/grub.cfg").write_text(grub)
     (ROOT / "etc/fstab").write_text(f"UUID={IDENTITY} / ext4 defaults 1 1\n")
@@ -129,8 +145,9 @@ def make_files(disk):
 
 
 def convert(disk, image):
+    compressed = ["-m", "8", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"]
     with counted("convert"):
-        run("qemu-img", "convert", "-m", "8", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", str(disk), str(image))
+        run("qemu-img", "convert", *compressed, str(disk), str(image))
         run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image), "disk.qcow2")
 
 
@@ -156,8 +173,8 @@ def command_line():
 
 def boot():
     command, port = command_line()
-    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR"]
-    ssh = ["ssh", "-F", "none", "-i", "key", "-p", str(port), *(f"-o{option}" for option in options), "root@127.0.0.1", "true"]
+    ssh = ["ssh", "-F", "none", "-i", "key", "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"]
+    ssh += ["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "root@127.0.0.1", "true"]
     logged_in = False
     with counted("boot"):
         qemu = subprocess.Popen(command, cwd=FOLDER, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -171,23 +188,36 @@ def boot():
 
 
 def await_greeting(port, qemu):
-    """Returns once an SSH server speaks. Each 50 ms there is a further try, and none is given up: the first one wins."""
+    """Returns once an SSH server speaks. Each quarter of a second it is asked once more, and four questions are open at
+    the most: more would keep the guest busy."""
     waiting = selectors.DefaultSelector()
+    asked = collections.deque()
+
+    def give_up(connection):
+        asked.remove(connection)
+        waiting.unregister(connection)
+        connection.close()
+
     try:
         while qemu.poll() is None:
             with contextlib.suppress(OSError):
-                waiting.register(socket.create_connection(("127.0.0.1", port)), selectors.EVENT_READ)
-            due = time.monotonic() + 0.05
+                asked.append(socket.create_connection(("127.0.0.1", port)))
+                waiting.register(asked[-1], selectors.EVENT_READ)
+            due = time.monotonic() + 0.25
             while (rest := due - time.monotonic()) > 0:
                 for key, _ in waiting.select(rest):
                     with contextlib.suppress(OSError):
                         if key.fileobj.recv(4):
                             return
-                    waiting.unregister(key.fileobj)
-                    key.fileobj.close()
+                    give_up(key.fileobj)
+                if not asked:
+                    # Refused: the network is there, and the server comes soon.
+                    due = min(due, time.monotonic() + 0.1)
+            if len(asked) == 4:
+                give_up(asked[0])
     finally:
-        for key in list(waiting.get_map().values()):
-            key.fileobj.close()
+        for connection in list(asked):
+            give_up(connection)
 
 
 shutil.rmtree(FOLDER, ignore_errors=True)
