@@ -122,7 +122,7 @@ answers() {
 hold_directory() {
     local other
     other=$(cat "$state/run" 2>/dev/null || echo none)
-    if [ "$other" != $$ ] && { tr '\0' ' ' <"/proc/$other/cmdline"; } 2>/dev/null | grep -qF "deploy/${0##*/}"; then
+    if [ "$other" != $$ ] && { tr '\0' ' ' <"/proc/$other/cmdline"; } 2>/dev/null | grep -qF "/${0##*/}"; then
         fail "another run (process $other) uses $state: end it, or set MUSTER_DEMO_DIR to another directory"
     fi
     echo $$ >"$state/run"

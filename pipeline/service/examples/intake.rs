@@ -1,23 +1,17 @@
-//! What `deploy/bench intake` measures: messages of all the shapes that matter taken from RabbitMQ into a durable
-//! inbox, and a mass rebuild digested.
+//! What `deploy/bench intake` measures: messages of all the shapes that matter, taken from RabbitMQ into a durable inbox.
 //!
 //! `fill COUNT QUEUE...` sends as many messages, which go to every queue; `consume COUNT QUEUE` takes them as the
-//! service does and prints what it cost; `rebuild COUNT` digests so many tag messages. `BENCH_AMQP` is the broker.
-#![expect(
-    clippy::cast_precision_loss,
-    clippy::unchecked_time_subtraction,
-    clippy::format_collect,
-    reason = "a measurement"
-)]
+//! service does and prints what it cost. `BENCH_AMQP` is the broker.
+#![expect(clippy::unchecked_time_subtraction, reason = "a measurement")]
 #![expect(clippy::print_stdout, reason = "it is a program for people")]
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
+mod measure;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use jiff::Timestamp;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
@@ -26,11 +20,8 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use muster::adapters::fedora_messaging::consumer::{self, Batch};
 use muster::adapters::fedora_messaging::settings::{Binding, Queue, Settings};
 use muster::clock::Clock;
-use muster::planner::{Planner, Turn};
-use muster::sources::Sources;
-use muster::store::{Incoming, Store};
+use muster::store::Store;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 /// What stands before each topic here.
@@ -43,8 +34,7 @@ async fn main() -> Result<()> {
     match args.as_slice() {
         ["fill", count, queues @ ..] => fill(count.parse()?, queues).await,
         ["consume", count, queue] => consume(count.parse()?, queue).await,
-        ["rebuild", count] => rebuild(count.parse()?).await,
-        _ => bail!("usage: intake fill COUNT QUEUE... | consume COUNT QUEUE | rebuild COUNT"),
+        _ => bail!("usage: intake fill COUNT QUEUE... | consume COUNT QUEUE"),
     }
 }
 
@@ -109,7 +99,7 @@ fn properties(number: usize, schema: &str) -> BasicProperties {
 
 /// Topic, schema and body of one message: of ten, three are tags, two builds, two pushes, three of no concern.
 fn message(number: usize) -> (&'static str, &'static str, Value) {
-    let tag = || tag_body(number);
+    let tag = || measure::tag_body(number);
     match number % 10 {
         0..=2 => ("buildsys.tag", "koji_fedoramessaging.tag.TagV1", tag()),
         3 | 4 => (
@@ -123,12 +113,6 @@ fn message(number: usize) -> (&'static str, &'static str, Value) {
         8 => ("openqa.job.done", "base.message", prose_body(number, 3)),
         _ => ("copr.build.end", "base.message", prose_body(number, 12)),
     }
-}
-
-fn tag_body(number: usize) -> Value {
-    json!({"base_url": "https://koji.example.org", "tag": "f43", "name": format!("package-{number}"),
-        "version": "1.2.3", "release": "4.fc43", "user": "releng", "owner": "somebody", "tag_id": 1,
-        "build_id": number, "instance": "primary"})
 }
 
 fn build_body(number: usize) -> Value {
@@ -218,114 +202,10 @@ async fn consume(count: usize, queue: &str) -> Result<()> {
             Ok(())
         }
     };
-    let (begun, cpu) = (Instant::now(), cpu());
+    let (begun, cpu) = (Instant::now(), measure::cpu()?);
     consumer::run(&settings, &Clock::system(), sink, |_| {}, stop.clone()).await?;
-    report("consumed", count, begun.elapsed(), self::cpu() - cpu);
+    println!("consumed {}", measure::cost(count, begun.elapsed(), measure::cpu()? - cpu));
     let unread = store.unread(u32::try_from(count)?).await?.len();
     anyhow::ensure!(unread == count, "{unread} messages are in the inbox, not {count}");
     Ok(())
-}
-
-/// Digests `count` tag messages against a package repository that holds them all, with one recipe that has 200 of the
-/// packages and one that has none.
-async fn rebuild(count: usize) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let root = folder.path();
-    std::fs::create_dir_all(root.join("kickstarts"))?;
-    std::fs::create_dir_all(root.join("smoketests"))?;
-    for (name, tag) in [("base", "f43"), ("other", "f42")] {
-        std::fs::write(root.join(format!("kickstarts/{name}.ks")), "%packages\nbash\n%end\n")?;
-        let recipe = format!(
-            "name = \"{name}\"\nimage = \"{name}\"\nversion = \"43\"\nproduct = \"disk\"\n\
-             [definition]\nfile = \"kickstarts/{name}.ks\"\n[packages]\ntags = [\"{tag}\"]\n\
-             repositories = [{{ name = \"r\", baseurl = \"file://{}/repo\" }}]\n",
-            root.display()
-        );
-        std::fs::write(root.join(format!("kickstarts/{name}.toml")), recipe)?;
-    }
-    write_repository(root, count)?;
-    let mut settings = muster::config::Settings::default();
-    settings.service.state = root.join("state");
-    settings.definitions.path = root.display().to_string();
-    let clock = Clock::system();
-    let store = Store::open(&settings.database(), clock.clone()).await?;
-    let sources = Arc::new(Sources::new(&settings, clock.clone())?);
-    let mut planner = Planner::new(store.clone(), sources, clock, &settings)?;
-    let messages: Vec<Incoming> = (0..count)
-        .map(|number| Incoming {
-            id: uuid::Uuid::from_u128(number as u128).to_string(),
-            topic: "buildsys.tag".to_owned(),
-            headers: "{}".to_owned(),
-            body: tag_body(number).to_string(),
-            sent_at: Some(Timestamp::UNIX_EPOCH),
-        })
-        .collect();
-    for messages in messages.chunks(500) {
-        store.receive(messages).await?;
-    }
-    drop(messages);
-    let (begun, cpu) = (Instant::now(), cpu());
-    while !store.unread(1).await?.is_empty() {
-        if planner.turn().await? == Turn::Idle {
-            bail!("the planner stands still");
-        }
-    }
-    let spent = self::cpu() - cpu;
-    report("digested", count, begun.elapsed(), spent);
-    let open = store.open_candidates().await?.len();
-    println!(
-        "{open} candidate queued; {:.2} s of CPU, {} MiB resident at most",
-        spent.as_secs_f64(),
-        peak_mib()
-    );
-    anyhow::ensure!(open == 1, "{open} candidates are queued, not one");
-    Ok(())
-}
-
-fn write_repository(root: &std::path::Path, count: usize) -> Result<()> {
-    use std::fmt::Write;
-    let mut primary = "<metadata xmlns:rpm=\"r\">".to_owned();
-    for number in 0..count {
-        for part in ["", "-libs", "-devel", "-doc"] {
-            write!(
-                primary,
-                "<package type=\"rpm\"><name>package-{number}{part}</name><arch>x86_64</arch>\
-                 <version epoch=\"0\" ver=\"1.2.3\" rel=\"4.fc43\"/><summary>One of many</summary><format>\
-                 <rpm:sourcerpm>package-{number}-1.2.3-4.fc43.src.rpm</rpm:sourcerpm><rpm:requires>\
-                 <rpm:entry name=\"libc.so.6()(64bit)\"/><rpm:entry name=\"rtld(GNU_HASH)\"/></rpm:requires>\
-                 </format></package>"
-            )?;
-        }
-    }
-    primary.push_str("</metadata>");
-    let sum: String = Sha256::digest(primary.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let folder = root.join("repo/repodata");
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("primary.xml"), primary)?;
-    let repomd = format!(
-        "<repomd><data type=\"primary\"><checksum type=\"sha256\">{sum}</checksum>\
-         <location href=\"repodata/primary.xml\"/></data></repomd>"
-    );
-    Ok(std::fs::write(folder.join("repomd.xml"), repomd)?)
-}
-
-fn report(what: &str, count: usize, wall: Duration, cpu: Duration) {
-    let per_message = cpu.as_secs_f64() * 1e6 / count as f64;
-    let rate = count as f64 / wall.as_secs_f64();
-    println!("{what} {count} cpu_us_per_message={per_message:.1} per_second={rate:.0}");
-}
-
-/// CPU time of this process, user and system.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    // Linux counts a hundred ticks a second for user space, on every architecture.
-    Duration::from_millis(ticks * 10)
-}
-
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }

@@ -5,6 +5,8 @@
 //! publish_speed push LAYOUT HOST REPOSITORY        uploads it, moves its tags, reads the tags back
 //! publish_speed checksum FILE...                   prints each SHA-256
 //! ```
+//!
+//! The last two end with the bytes that they have read from files and sockets.
 
 use std::fs;
 use std::path::Path;
@@ -24,15 +26,26 @@ async fn main() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match &words[..] {
         ["image", folder, sizes @ ..] => image(Path::new(folder), sizes),
-        ["push", layout, host, repository] => push(layout, host, repository).await,
+        ["push", layout, host, repository] => {
+            push(layout, host, repository).await?;
+            tell_read()
+        }
         ["checksum", files @ ..] => {
             for file in files {
                 println!("{}  {file}", writing::sum(Path::new(file))?.sha256);
             }
-            Ok(())
+            tell_read()
         }
         _ => bail!("image FOLDER BYTES... | push LAYOUT HOST REPOSITORY | checksum FILE..."),
     }
+}
+
+/// What this process has read so far, by the kernel's count.
+fn tell_read() -> Result<()> {
+    let counts = fs::read_to_string("/proc/self/io")?;
+    let read = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+    println!("read_bytes={}", read.context("cannot tell what was read")?);
+    Ok(())
 }
 
 async fn push(layout: &str, host: &str, repository: &str) -> Result<()> {

@@ -65,6 +65,11 @@ impl Wake {
     pub fn plan(&self) {
         self.plan.notify_one();
     }
+
+    /// Says that there may be a step to move on.
+    pub fn drive(&self) {
+        self.drive.notify_one();
+    }
 }
 
 impl Engine {

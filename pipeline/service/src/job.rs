@@ -20,6 +20,7 @@ use muster_flow::step::{Handle, StepKey};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::port::{Fault, Observation};
 
@@ -34,6 +35,8 @@ pub struct Jobs {
     pub program: PathBuf,
     /// The configuration file that the job's process reads, if there is one.
     pub config: Option<PathBuf>,
+    /// Hears of each job whose process has ended, if this process began it; of others nobody hears, and a look tells.
+    pub ended: UnboundedSender<Handle>,
 }
 
 /// What came of a job.
@@ -48,11 +51,13 @@ impl Jobs {
     /// Begins the job named by `key`, or finds it begun.
     pub fn ensure<R: Serialize>(&self, key: &StepKey, request: &R) -> Result<Handle, Fault> {
         let folder = self.root.join(key.flat());
-        self.begin(key, &folder, request).map_err(Fault::retry)?;
-        Ok(Handle(folder.display().to_string()))
+        let handle = Handle(folder.display().to_string());
+        self.begin(key, &handle, request).map_err(Fault::retry)?;
+        Ok(handle)
     }
 
-    fn begin<R: Serialize>(&self, key: &StepKey, folder: &Path, request: &R) -> Result<()> {
+    fn begin<R: Serialize>(&self, key: &StepKey, handle: &Handle, request: &R) -> Result<()> {
+        let folder = Path::new(&handle.0);
         if folder.join("result.json").exists() || is_locked(folder)? {
             return Ok(());
         }
@@ -70,9 +75,15 @@ impl Jobs {
         }
         command.args(["job", self.kind]).arg(folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
-        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
-        // The runtime reaps the child when it ends; nobody waits for it here.
-        drop(child);
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let (ended, handle) = (self.ended.clone(), handle.clone());
+        tokio::spawn(async move {
+            // How it ended stands in its folder.
+            let _ = child.wait().await;
+            // Nobody may listen any more.
+            let _ = ended.send(handle);
+        });
         Ok(())
     }
 
@@ -239,10 +250,13 @@ fn last_line(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
     use super::*;
 
     fn jobs(root: &Path) -> Jobs {
-        Jobs { kind: "test", root: root.to_owned(), program: "/bin/true".into(), config: None }
+        let (ended, _) = unbounded_channel();
+        Jobs { kind: "test", root: root.to_owned(), program: "/bin/true".into(), config: None, ended }
     }
 
     fn begun(root: &Path) -> Handle {
@@ -286,6 +300,15 @@ mod tests {
         })
         .await
         .unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_job_is_heard_of() {
+        let root = tempfile::tempdir().unwrap();
+        let (ended, mut heard) = unbounded_channel();
+        let jobs = Jobs { ended, ..jobs(root.path()) };
+        let handle = jobs.ensure(&StepKey("a/1/build".to_owned()), &7).unwrap();
+        assert_eq!(heard.recv().await, Some(handle));
     }
 
     #[tokio::test]

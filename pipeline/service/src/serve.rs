@@ -11,6 +11,7 @@ use muster_flow::announce::{Announce, Announced, Announcement};
 use muster_flow::step::{Handle, StepKey};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::destination::Destinations;
@@ -38,7 +39,9 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
     let store = Store::open(&settings.database(), clock.clone()).await?;
     let destinations = Destinations::new(&settings, clock.clone())?;
     let pages = web::router(store.clone(), &settings, clock.clone()).merge(destinations.served());
-    let ports = Arc::new(ports(&settings, config.as_deref(), destinations.clone(), &clock)?);
+    let (ended_job, ended_jobs) = unbounded_channel();
+    let here = Here { settings: &settings, config: config.as_deref(), ended: ended_job };
+    let ports = Arc::new(ports(&here, destinations.clone(), &clock)?);
     let sources = Arc::new(Sources::new(&settings, clock.clone())?);
     let mut planner = Planner::new(store.clone(), sources.clone(), clock.clone(), &settings)?;
     let engine = Engine::new(store.clone(), ports, clock.clone(), settings.engine.clone());
@@ -52,6 +55,7 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         result = consume(&settings, &store, &clock, engine.wake()) => result.map(|()| "the consumer"),
         () = reap(&store, &settings, &destinations, &clock) => Ok("the reaper"),
         () = sweep(&store, &sources, &engine) => Ok("the sweeper"),
+        () = look_at_ended(&store, ended_jobs, engine.wake()) => Ok("the jobs"),
         result = told_to_stop() => result.map(|()| "a signal"),
     };
     // Another process may plan at once.
@@ -63,20 +67,22 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
     ended.map(drop)
 }
 
-fn ports(
-    settings: &Settings,
-    config: Option<&Path>,
-    destinations: Destinations,
-    clock: &Clock,
-) -> Result<Ports> {
+/// What jobs on this machine are begun with.
+struct Here<'a> {
+    settings: &'a Settings,
+    config: Option<&'a Path>,
+    ended: UnboundedSender<Handle>,
+}
+
+fn ports(here: &Here<'_>, destinations: Destinations, clock: &Clock) -> Result<Ports> {
     let destinations = Arc::new(destinations);
-    let announce: Box<dyn Port<Announce>> = match &settings.bus {
+    let announce: Box<dyn Port<Announce>> = match &here.settings.bus {
         Some(bus) => Box::new(Publisher::new(bus.clone(), clock.clone())),
         None => Box::new(NoBus),
     };
     Ok(Ports {
-        build: Box::new(LocalBuilder { jobs: jobs("build", settings, config)? }),
-        smoketest: Box::new(QemuCloudlet::new(jobs("smoketest", settings, config)?)),
+        build: Box::new(LocalBuilder { jobs: here.jobs("build")? }),
+        smoketest: Box::new(QemuCloudlet::new(here.jobs("smoketest")?)),
         upload: Box::new(Arc::clone(&destinations)),
         verify: Box::new(Arc::clone(&destinations)),
         promote: Box::new(destinations),
@@ -84,12 +90,24 @@ fn ports(
     })
 }
 
-fn jobs(kind: &'static str, settings: &Settings, config: Option<&Path>) -> Result<Jobs> {
-    let root = settings.jobs(kind);
-    std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-    let root = root.canonicalize()?;
-    let program = std::env::current_exe().context("cannot find the program itself")?;
-    Ok(Jobs { kind, root, program, config: config.map(Path::to_owned) })
+impl Here<'_> {
+    fn jobs(&self, kind: &'static str) -> Result<Jobs> {
+        let root = self.settings.jobs(kind);
+        std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+        let root = root.canonicalize()?;
+        let program = std::env::current_exe().context("cannot find the program itself")?;
+        Ok(Jobs { kind, root, program, config: self.config.map(Path::to_owned), ended: self.ended.clone() })
+    }
+}
+
+/// Lets the engine look at once at a job whose process has ended. Should it be missed, the next look finds it.
+async fn look_at_ended(store: &Store, mut ended: UnboundedReceiver<Handle>, wake: Wake) {
+    while let Some(handle) = ended.recv().await {
+        match store.due_now(&handle).await {
+            Ok(()) => wake.drive(),
+            Err(error) => tracing::warn!("cannot say that {} has ended: {error:#}", handle.0),
+        }
+    }
 }
 
 async fn serve_pages(listener: TcpListener, pages: axum::Router) -> Result<()> {

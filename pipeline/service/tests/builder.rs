@@ -16,6 +16,7 @@ use muster::program::Program;
 use muster_flow::build::{Artifact, BuildOutput, BuildRequest};
 use muster_flow::recipe::{Definition, Form, Packages, Product, Repository, Signatures};
 use muster_flow::step::Handle;
+use tokio::sync::mpsc::unbounded_channel;
 
 /// Any moment after the packages were made.
 const EPOCH: i64 = 1_790_000_000;
@@ -319,7 +320,9 @@ async fn a_kickstart_becomes_an_oci_image_by_way_of_a_job() {
     let second = build(other.path(), request.clone()).await.unwrap();
     fs::write(one.path().join("request.json"), serde_json::to_vec(&request).unwrap()).unwrap();
     local::job(one.path(), &Settings::default()).await.unwrap();
-    let jobs = Jobs { kind: "build", root: one.path().into(), program: "/bin/true".into(), config: None };
+    let (ended, _) = unbounded_channel();
+    let jobs =
+        Jobs { kind: "build", root: one.path().into(), program: "/bin/true".into(), config: None, ended };
     let handle = Handle(one.path().display().to_string());
     let Observation::Succeeded(first) = LocalBuilder { jobs }.observe(&handle).await.unwrap() else {
         panic!("the job did not succeed");

@@ -23,6 +23,7 @@ use muster_flow::recipe::{
 use muster_flow::smoketest::{Applies, Colour, SmoketestOutput, SmoketestRequest, Test};
 use muster_flow::step::{Handle, StepKey};
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::unbounded_channel;
 
 /// A cloudlet whose jobs lie in a folder of the test's own.
 struct Ground {
@@ -40,6 +41,7 @@ impl Ground {
             root: folder.path().join("jobs"),
             program: env!("CARGO_BIN_EXE_muster").into(),
             config: Some(config),
+            ended: unbounded_channel().0,
         };
         fs::create_dir_all(&jobs.root).unwrap();
         Ground { cloudlet: QemuCloudlet::new(jobs), folder }

@@ -164,6 +164,17 @@ impl Store {
         self.let_go(claimed).await
     }
 
+    /// Records that a running step is to be looked at now: something has happened outside.
+    pub async fn due_now(&self, handle: &Handle) -> Result<()> {
+        sqlx::query("UPDATE step SET due = $2 WHERE handle = $1 AND state = 'running' AND due > $2")
+            .bind(&handle.0)
+            .bind(self.now().as_millisecond())
+            .execute(&self.pool)
+            .await
+            .context("cannot record that a step is due")?;
+        Ok(())
+    }
+
     /// Records that a step is to be tried again at `due`, from the start when the outside has lost it.
     pub async fn postponed(&self, claimed: &Claimed, state: &str, note: &str, due: Timestamp) -> Result<()> {
         let sql = "UPDATE step SET state = $6, attempt = attempt + 1, note = $3, due = $4, updated = $5, lease = 0 \

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use tokio::task::JoinSet;
 
 use super::console::Console;
 use super::machine::{Machine, State};
@@ -11,7 +12,13 @@ use super::ssh::{self, Login, Target};
 use crate::job::Desk;
 
 /// Between two looks whether the guest lets us in: short against a boot, long against the work of looking.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// After so long without an answer the SSH server is asked once more.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
+
+/// How many questions may be unanswered at once: servers take it ill when many connections log nobody in.
+const QUESTIONS: usize = 4;
 
 /// How long a command of our own may take in the guest.
 const COMMAND_LIMIT: Duration = Duration::from_mins(1);
@@ -52,6 +59,37 @@ pub enum Boot<'a> {
     After(&'a str),
 }
 
+/// Questions to an SSH server that may not be there yet. One that was asked before the guest had a network is answered
+/// seconds late, so it must not hold up the next.
+#[derive(Default)]
+struct Greetings {
+    asked: Option<Instant>,
+    unanswered: JoinSet<bool>,
+}
+
+impl Greetings {
+    /// Waits a moment for a greeting from a port of this computer.
+    async fn came(&mut self, port: u16) -> bool {
+        let is_late = self.asked.is_none_or(|asked| asked.elapsed() > ASKED_AGAIN);
+        if self.unanswered.is_empty() || is_late && self.unanswered.len() < QUESTIONS {
+            self.asked = Some(Instant::now());
+            self.unanswered.spawn(ssh::greets(port));
+        }
+        let pause = tokio::time::sleep(PAUSE);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                Some(answer) = self.unanswered.join_next() => {
+                    if matches!(answer, Ok(true)) {
+                        return true;
+                    }
+                }
+                () = &mut pause => return false,
+            }
+        }
+    }
+}
+
 impl Guest {
     /// A guest on a machine that was just switched on.
     pub fn new(machine: Machine, console: Console, work: &Path, settings: &super::Settings) -> Self {
@@ -68,16 +106,19 @@ impl Guest {
         let mut shown = Instant::now();
         let mut spoke = (0, Instant::now());
         let mut refusal = None;
+        let mut greetings = Greetings::default();
         self.login = None;
         loop {
             if self.machine.state().await? == State::SwitchedOff {
                 return Ok(Err("the guest switched itself off".to_owned()));
             }
-            if ssh::greets(self.target.port).await {
+            if greetings.came(self.target.port).await {
+                greetings = Greetings::default();
                 refusal = match self.try_login(boot).await? {
                     Ok(()) => return Ok(Ok(())),
                     Err(why) => Some(why),
                 };
+                tokio::time::sleep(PAUSE).await;
             }
             if let Some(end) = self.console.find_end().or_else(|| self.firmware.find_end()) {
                 self.machine.expect_healthy().await?;
@@ -102,7 +143,6 @@ impl Guest {
                     self.console.last_line()
                 ));
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
