@@ -115,6 +115,16 @@ fn a_group_that_is_added_after_its_exclusion_keeps_both() {
 }
 
 #[test]
+fn a_default_of_an_earlier_section_excludes_what_it_would_exclude_in_the_same() {
+    for (option, release) in [("--nobase", "RHEL6"), ("--nocore", "F43")] {
+        let text = format!("%packages --default\nx\n%end\n%packages {option}\n-y\n%end\n");
+        let error = flatten("root.ks", &one(&text), release.parse().unwrap()).unwrap_err();
+        let what = format!("the --default of an earlier %packages and {option} exclude each other");
+        assert_eq!((error.line, error.what), (4, what));
+    }
+}
+
+#[test]
 fn values_that_need_quotes_get_them() {
     let text = "rootpw 'p w'\nuser --name=a --gecos='A \"B\" \\' --shell='/bin/a b'\n";
     let once = flat(text, "F43");
