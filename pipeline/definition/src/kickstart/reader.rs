@@ -100,6 +100,17 @@ impl<'t> Text<'t> {
     }
 }
 
+/// A word that holds the end of its line could not be written back.
+fn fit_on_a_line(words: &[String]) -> Result<(), Fault> {
+    if words.iter().any(|word| word.contains(words::ends_line)) {
+        return Err(Fault::new(
+            "the end of the line belongs to its last word",
+            "remove the backslash or the control character before it; lines are not continued",
+        ));
+    }
+    Ok(())
+}
+
 fn is_blank_or_comment(line: &str) -> bool {
     let start = line.trim_start_matches(words::is_blank);
     start.is_empty() || start.starts_with('#')
@@ -168,6 +179,7 @@ impl Reader<'_> {
                 text.put_back(line);
                 self.section(text)?;
             } else if first.starts_with('%') {
+                fit_on_a_line(&words).map_err(|fault| text.error(fault))?;
                 let (open, deprecated) =
                     section::open(words, text.at(), &mut self.document).map_err(|fault| text.error(fault))?;
                 self.warn_of_rows(text, &deprecated);
@@ -314,6 +326,7 @@ impl Reader<'_> {
             self.warn(text, format!("{name} will be removed; {}", ended.instead));
         }
         let occurrence = self.occurrence(command, words, line, text).map_err(error)?;
+        fit_on_a_line(words).map_err(error)?;
         self.keep(command, occurrence, text).map_err(error)
     }
 
@@ -410,7 +423,11 @@ fn is_include(word: &str) -> bool {
 
 fn take_left_over(command: &Command, given: &mut options::Given, syntax: Syntax) -> Result<(), Fault> {
     let strange = match command.reads {
-        Reads::Rest => given.left_over.iter().find(|word| word.starts_with('-')),
+        // They are written behind the options, where a word of blanks and a dash would be no word any more.
+        Reads::Rest => {
+            let words = given.values.list("words").iter().chain(&given.left_over);
+            words.into_iter().find(|word| word.starts_with('-'))
+        }
         Reads::Rows | Reads::Raw => given.left_over.first(),
     };
     if let Some(word) = strange {
