@@ -16,6 +16,11 @@ fn warnings(release: &str, text: &str) -> String {
 }
 
 #[test]
+fn two_dashes_make_no_word_of_an_option() {
+    insta::assert_snapshot!(error("RHEL6", "rootpw -- --use\n"), @"root.ks:1: rootpw: --use looks like an option; write another word");
+}
+
+#[test]
 fn a_member_that_looks_like_an_option_is_none() {
     for text in ["volgroup a \"--b c\"\n", "volgroup a --noformat \"--b c\"\n"] {
         let error = error("RHEL6", text);

@@ -13,15 +13,13 @@ use super::row::{Releases, Row, Takes};
 use super::section::{self, Open};
 use super::values::{Value, Values};
 use super::words::{self, Comments, Unsplit};
+use crate::source::MOST_BYTES;
 use crate::{Source, SourceError};
 use std::collections::{HashMap, HashSet};
 
 /// An include may lie this deep; nobody writes deeper ones, and the stack stays small.
 const DEEPEST: usize = 40;
-/// So much text may a kickstart have with its includes, so that few files that include each other often
-/// cannot fill the memory.
-const MOST_BYTES: usize = 64 << 20;
-/// So many includes may be followed, for the same reason.
+/// So many includes may be followed, so that few files that include each other often come to an end.
 const MOST_INCLUDES: usize = 10_000;
 
 /// Reads `path` and all it includes.
@@ -55,7 +53,7 @@ struct Reader<'a> {
     identities: HashSet<String>,
     /// The rows of a command that this release knows.
     rows: HashMap<(&'static str, &'static str), Vec<&'static Row>>,
-    bytes: usize,
+    bytes: u64,
     includes: usize,
 }
 
@@ -147,12 +145,18 @@ impl Reader<'_> {
                 "take one of these includes out",
             ));
         }
-        self.bytes += bytes;
+        self.bytes += bytes as u64;
         self.includes += 1;
-        if self.stack.len() >= DEEPEST || self.includes > MOST_INCLUDES || self.bytes > MOST_BYTES {
+        if self.stack.len() >= DEEPEST || self.includes > MOST_INCLUDES {
             return Err(Fault::new(
                 "there are too many includes",
-                format!("stay below {MOST_INCLUDES} includes, {DEEPEST} deep, and 64 MiB in all"),
+                format!("stay below {MOST_INCLUDES} includes, {DEEPEST} deep"),
+            ));
+        }
+        if self.bytes > MOST_BYTES {
+            return Err(Fault::new(
+                format!("the text is larger than {} MiB with all its includes", MOST_BYTES >> 20),
+                "keep large data beside the kickstart, and fetch it where it is needed",
             ));
         }
         Ok(())
