@@ -4,7 +4,12 @@
 //! know what the text means.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+
+/// So much text may a definition have with its includes, so that few files that include each other often cannot fill the
+/// memory. A script that carries a whole archive stays far below it.
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
 
 /// A place that gives the text of a file by its path.
 pub trait Source {
@@ -30,6 +35,9 @@ pub enum SourceError {
     /// The file is not UTF-8 text.
     #[error("{0} is not UTF-8 text")]
     NotText(String),
+    /// The file is larger than any definition with all it includes may be.
+    #[error("{0} is larger than 64 MiB")]
+    TooLarge(String),
     /// The file exists and cannot be read.
     #[error("cannot read {path}: {reason}")]
     Unreadable {
@@ -102,7 +110,13 @@ impl Source for Files {
 }
 
 fn read_text(file: &Path, path: &str) -> Result<String, SourceError> {
-    let bytes = std::fs::read(file).map_err(|error| unreadable(path, &error))?;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(file).map_err(|error| unreadable(path, &error))?;
+    // No more of it than the reader would take comes into memory.
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(SourceError::TooLarge(path.to_owned()));
+    }
     String::from_utf8(bytes).map_err(|_| SourceError::NotText(path.to_owned()))
 }
 

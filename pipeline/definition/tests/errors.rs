@@ -16,6 +16,28 @@ fn warnings(release: &str, text: &str) -> String {
 }
 
 #[test]
+fn two_dashes_make_no_word_of_an_option() {
+    insta::assert_snapshot!(error("RHEL6", "rootpw -- --use\n"), @"root.ks:1: rootpw: --use looks like an option; write another word");
+}
+
+#[test]
+fn a_member_that_looks_like_an_option_is_none() {
+    for text in ["volgroup a \"--b c\"\n", "volgroup a --noformat \"--b c\"\n"] {
+        let error = error("RHEL6", text);
+        assert!(error.contains("there is no option --b"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_word_that_holds_the_end_of_its_line_is_refused() {
+    for text in ["part /\\\n", "part / --fstype=ext4\x1c", "part /\u{85}\ntext\n", "%post --log=a\\\n%end\n"]
+    {
+        let error = error("F43", text);
+        assert!(error.contains("the end of the line belongs to its last word; "), "{text:?}: {error}");
+    }
+}
+
+#[test]
 fn deprecated_options_are_warnings() {
     insta::assert_snapshot!(warnings("F43", "timezone UTC --isUtc --nontp\n%packages --instLangs=en --excludeWeakdeps\n%end\n"), @r"
     root.ks:1: --isUtc is deprecated in F43; write --utc

@@ -115,6 +115,16 @@ fn a_group_that_is_added_after_its_exclusion_keeps_both() {
 }
 
 #[test]
+fn a_default_of_an_earlier_section_excludes_what_it_would_exclude_in_the_same() {
+    for (option, release) in [("--nobase", "RHEL6"), ("--nocore", "F43")] {
+        let text = format!("%packages --default\nx\n%end\n%packages {option}\n-y\n%end\n");
+        let error = flatten("root.ks", &one(&text), release.parse().unwrap()).unwrap_err();
+        let what = format!("the --default of an earlier %packages and {option} exclude each other");
+        assert_eq!((error.line, error.what), (4, what));
+    }
+}
+
+#[test]
 fn values_that_need_quotes_get_them() {
     let text = "rootpw 'p w'\nuser --name=a --gecos='A \"B\" \\' --shell='/bin/a b'\n";
     let once = flat(text, "F43");
@@ -179,6 +189,43 @@ fn a_large_kickstart_is_read_in_seconds() {
     flatten("root.ks", &one(&text), Syntax::NEWEST).unwrap();
     // A few seconds without optimisation on an idle core; anything quadratic takes hours.
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+#[test]
+fn ten_megabytes_are_read_in_seconds_in_one_file_and_in_many_that_lie_deep() {
+    let script = "echo a line of a long script\n".repeat(10_000_000 / 29 + 1);
+    assert!(script.len() > 10_000_000);
+    let whole = format!("%post\n{script}%end\n");
+    let mut files = one(&format!("{whole}%include 1.ks\n"));
+    for number in 1..39 {
+        let part = &script[..script.len() / 38];
+        let next = if number < 38 { format!("%include {}.ks\n", number + 1) } else { String::new() };
+        files.insert(format!("{number}.ks"), format!("%post\n{part}\n%end\n{next}"));
+    }
+    let start = std::time::Instant::now();
+    let flat = flatten("root.ks", &files, Syntax::NEWEST).unwrap();
+    assert_eq!(flat.files.len(), 39);
+    assert!(flat.text.len() > 19_000_000, "{}", flat.text.len());
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}
+
+#[test]
+fn more_than_sixty_four_megabytes_are_refused_before_they_are_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file with nothing in it takes no room, however large it is.
+    std::fs::File::create(folder.path().join("huge.ks")).unwrap().set_len(1 << 40).unwrap();
+    let start = std::time::Instant::now();
+    let error = flatten("huge.ks", &Directory::new(folder.path()), Syntax::NEWEST).unwrap_err().to_string();
+    assert_eq!(error, "huge.ks: huge.ks is larger than 64 MiB");
+    let ten = format!("%post\n{}\n%end\n", "x".repeat(10 << 20));
+    let includes = "%include ten.ks\n".repeat(7);
+    let files = BTreeMap::from([("root.ks".to_owned(), includes), ("ten.ks".to_owned(), ten)]);
+    let error = flatten("root.ks", &files, Syntax::NEWEST).unwrap_err();
+    assert_eq!(
+        (error.line, error.what.as_str()),
+        (7, "the text is larger than 64 MiB with all its includes")
+    );
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
 
 /// Lines that make up kickstarts, right and wrong ones.

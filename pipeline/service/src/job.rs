@@ -4,9 +4,12 @@
 //! is begun once by its key, and what came of it lies in its folder. The job's process holds a lock for as long as it
 //! lives, so that nobody needs to trust a process id.
 //!
-//! In a job's folder: `key` (the step's), `request.json` (what is asked for), `lock`, `pid`, `progress` (lines for a person, the last one
-//! is shown), `job.log` (what the process wrote), `result.json` (what came of it; written last, by rename), `work/`
-//! (whatever the job likes; emptied before each start).
+//! In a job's folder: `key` (the step's), `request.json` (what is asked for), `lock`, `process` (the number and the start
+//! of the process that has the lock), `progress` (lines for a person, the last one is shown), `job.log` (what the process
+//! wrote), `result.json` (what came of it; written last, by rename), `work/` (whatever the job likes; emptied before each
+//! start).
+
+mod process;
 
 use std::fs::{self, File, TryLockError};
 use std::future::Future;
@@ -17,12 +20,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use muster_flow::step::{Handle, StepKey};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::port::{Fault, Observation};
+use process::{Process, Told};
 
 /// Where jobs of one kind lie and how they are started.
 #[derive(Clone, Debug)]
@@ -109,12 +113,12 @@ impl Jobs {
     pub fn cancel(&self, handle: &Handle) -> Result<(), Fault> {
         let folder = Path::new(&handle.0);
         if is_locked(folder).map_err(Fault::retry)? {
-            let pid = fs::read_to_string(folder.join("pid")).ok().and_then(|text| text.trim().parse().ok());
-            if let Some(pid) = pid.and_then(Pid::from_raw) {
-                // It may have ended since.
-                let _ = kill_process(pid, Signal::TERM);
-            }
-            return Err(Fault::Retry("the job is being ended".to_owned()));
+            return Err(Fault::Retry(match tell_to_end(folder) {
+                Ok(Told::Signalled) => "the job is being ended".to_owned(),
+                // Whoever has the lock notes itself down at once; the next try finds it.
+                Ok(Told::Gone) => "the job's process has not noted itself down yet".to_owned(),
+                Err(error) => format!("cannot end the job: {error:#}"),
+            }));
         }
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -123,6 +127,17 @@ impl Jobs {
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Tells the process that is noted down in a job's folder to end. That may be an earlier one, whose number somebody else
+/// has by now.
+fn tell_to_end(folder: &Path) -> Result<Told> {
+    let noted = match fs::read_to_string(folder.join("process")) {
+        Ok(noted) => noted,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Told::Gone),
+        Err(error) => return Err(error).context("cannot tell its process"),
+    };
+    noted.parse::<Process>()?.signal(Signal::TERM)
 }
 
 /// The jobs whose folders lie below `root`: each folder with the key of its step.
@@ -173,7 +188,7 @@ where
     if folder.join("result.json").exists() {
         return Ok(());
     }
-    write_whole(&folder.join("pid"), std::process::id().to_string().as_bytes())?;
+    write_whole(&folder.join("process"), Process::this()?.to_string().as_bytes())?;
     let desk = Desk { folder: folder.to_owned() };
     match fs::remove_dir_all(desk.work()) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -320,5 +335,20 @@ mod tests {
         request.set_modified(old).unwrap();
         let seen = jobs(root.path()).observe::<u32>(&handle).unwrap();
         assert!(matches!(seen, Observation::Vanished(_)), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn cancelling_never_signals_a_stranger_that_has_the_number_of_an_earlier_process() {
+        let root = tempfile::tempdir().unwrap();
+        let handle = begun(root.path());
+        let folder = Path::new(&handle.0);
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let mut stranger = crate::program::Program::new("sleep").arg("60").spawn().unwrap();
+        write_whole(&folder.join("process"), format!("{} 1", stranger.id().unwrap()).as_bytes()).unwrap();
+        let fault = jobs(root.path()).cancel(&handle).unwrap_err();
+        assert_eq!(fault, Fault::Retry("the job's process has not noted itself down yet".to_owned()));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!stranger.has_ended(), "a stranger was told to end");
     }
 }

@@ -237,7 +237,8 @@ async fn a_killed_job_leaves_no_machine_and_can_be_begun_again() {
     let folder = fs::canonicalize(&handle.0).unwrap();
     until("the machine", || machines(&folder).len() == 1 && folder.join("console.log").exists()).await;
     assert_eq!(qemu::strays(&ground.root()).unwrap(), [], "its job is alive");
-    let pid = fs::read_to_string(folder.join("pid")).unwrap().trim().parse().unwrap();
+    let process = fs::read_to_string(folder.join("process")).unwrap();
+    let pid = process.split(' ').next().unwrap().parse().unwrap();
     signal(pid, rustix::process::Signal::KILL);
     until("the machine's end", || machines(&folder).is_empty()).await;
     assert_eq!(qemu::strays(&ground.root()).unwrap(), []);

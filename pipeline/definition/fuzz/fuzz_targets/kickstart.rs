@@ -18,5 +18,15 @@ fuzz_target!(|input: (u8, &str, &str)| {
     let _ = read("root.ks", &files, syntax);
     let Ok(once) = flatten("root.ks", &files, syntax) else { return };
     let again = BTreeMap::from([("root.ks".to_owned(), once.text.clone())]);
-    assert_eq!(flatten("root.ks", &again, syntax).map(|flat| flat.text), Ok(once.text));
+    let twice = flatten("root.ks", &again, syntax).map(|flat| flat.text);
+    if release == "F7" {
+        // Sections did not end with %end, so that the blank line before the next one belongs to a script.
+        assert_eq!(twice.map(|text| without_blank_lines(&text)), Ok(without_blank_lines(&once.text)));
+    } else {
+        assert_eq!(twice, Ok(once.text));
+    }
 });
+
+fn without_blank_lines(text: &str) -> String {
+    text.lines().filter(|line| !line.is_empty()).collect::<Vec<&str>>().join("\n")
+}

@@ -25,6 +25,11 @@ pub(super) fn parse(words: &[String], rows: &[&'static Row], syntax: Syntax) -> 
     let mut rest = words;
     while let Some(word) = rest.first() {
         if word == "--" {
+            // What is flattened is written without it, where such a word would be an option.
+            let mut words = rest[1..].iter().take_while(|word| *word != "--");
+            if let Some(word) = words.find(|word| !reading.is_word(word)) {
+                return Err(Fault::new(format!("{word} looks like an option"), "write another word"));
+            }
             rest = reading.take_words(&rest[1..], |_, _| true);
             continue;
         }

@@ -66,10 +66,13 @@ impl PackageSet {
             timeout: values.number("timeout"),
             retries: values.number("retries"),
         };
+        // What is merged is written as one section, which may not have both either.
+        let default =
+            if values.has("default") { "--default" } else { "the --default of an earlier %packages" };
         for (option, given) in [("--nobase", options.no_base), ("--nocore", options.no_core)] {
-            if values.has("default") && given {
+            if options.default && given {
                 return Err(Fault::new(
-                    format!("--default and {option} exclude each other"),
+                    format!("{default} and {option} exclude each other"),
                     format!("leave --default out, or {option}"),
                 ));
             }

@@ -13,15 +13,13 @@ use super::row::{Releases, Row, Takes};
 use super::section::{self, Open};
 use super::values::{Value, Values};
 use super::words::{self, Comments, Unsplit};
+use crate::source::MOST_BYTES;
 use crate::{Source, SourceError};
 use std::collections::{HashMap, HashSet};
 
 /// An include may lie this deep; nobody writes deeper ones, and the stack stays small.
 const DEEPEST: usize = 40;
-/// So much text may a kickstart have with its includes, so that few files that include each other often
-/// cannot fill the memory.
-const MOST_BYTES: usize = 64 << 20;
-/// So many includes may be followed, for the same reason.
+/// So many includes may be followed, so that few files that include each other often come to an end.
 const MOST_INCLUDES: usize = 10_000;
 
 /// Reads `path` and all it includes.
@@ -55,7 +53,7 @@ struct Reader<'a> {
     identities: HashSet<String>,
     /// The rows of a command that this release knows.
     rows: HashMap<(&'static str, &'static str), Vec<&'static Row>>,
-    bytes: usize,
+    bytes: u64,
     includes: usize,
 }
 
@@ -100,6 +98,17 @@ impl<'t> Text<'t> {
     }
 }
 
+/// A word that holds the end of its line could not be written back.
+fn fit_on_a_line(words: &[String]) -> Result<(), Fault> {
+    if words.iter().any(|word| word.contains(words::ends_line)) {
+        return Err(Fault::new(
+            "the end of the line belongs to its last word",
+            "remove the backslash or the control character before it; lines are not continued",
+        ));
+    }
+    Ok(())
+}
+
 fn is_blank_or_comment(line: &str) -> bool {
     let start = line.trim_start_matches(words::is_blank);
     start.is_empty() || start.starts_with('#')
@@ -136,12 +145,18 @@ impl Reader<'_> {
                 "take one of these includes out",
             ));
         }
-        self.bytes += bytes;
+        self.bytes += bytes as u64;
         self.includes += 1;
-        if self.stack.len() >= DEEPEST || self.includes > MOST_INCLUDES || self.bytes > MOST_BYTES {
+        if self.stack.len() >= DEEPEST || self.includes > MOST_INCLUDES {
             return Err(Fault::new(
                 "there are too many includes",
-                format!("stay below {MOST_INCLUDES} includes, {DEEPEST} deep, and 64 MiB in all"),
+                format!("stay below {MOST_INCLUDES} includes, {DEEPEST} deep"),
+            ));
+        }
+        if self.bytes > MOST_BYTES {
+            return Err(Fault::new(
+                format!("the text is larger than {} MiB with all its includes", MOST_BYTES >> 20),
+                "keep large data beside the kickstart, and fetch it where it is needed",
             ));
         }
         Ok(())
@@ -168,6 +183,7 @@ impl Reader<'_> {
                 text.put_back(line);
                 self.section(text)?;
             } else if first.starts_with('%') {
+                fit_on_a_line(&words).map_err(|fault| text.error(fault))?;
                 let (open, deprecated) =
                     section::open(words, text.at(), &mut self.document).map_err(|fault| text.error(fault))?;
                 self.warn_of_rows(text, &deprecated);
@@ -314,6 +330,7 @@ impl Reader<'_> {
             self.warn(text, format!("{name} will be removed; {}", ended.instead));
         }
         let occurrence = self.occurrence(command, words, line, text).map_err(error)?;
+        fit_on_a_line(words).map_err(error)?;
         self.keep(command, occurrence, text).map_err(error)
     }
 
@@ -410,7 +427,11 @@ fn is_include(word: &str) -> bool {
 
 fn take_left_over(command: &Command, given: &mut options::Given, syntax: Syntax) -> Result<(), Fault> {
     let strange = match command.reads {
-        Reads::Rest => given.left_over.iter().find(|word| word.starts_with('-')),
+        // They are written behind the options, where a word of blanks and a dash would be no word any more.
+        Reads::Rest => {
+            let words = given.values.list("words").iter().chain(&given.left_over);
+            words.into_iter().find(|word| word.starts_with('-'))
+        }
         Reads::Rows | Reads::Raw => given.left_over.first(),
     };
     if let Some(word) = strange {

@@ -72,7 +72,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The installer's reader ends lines at more characters than the newline.
-fn ends_line(char: char) -> bool {
+pub(super) fn ends_line(char: char) -> bool {
     matches!(char, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 

@@ -66,6 +66,9 @@ impl Accelerator {
 const WORD: u8 = 0x2a;
 const EXIT_CODE: i32 = WORD as i32 * 2 + 1;
 
+/// The kernel's accelerator.
+const DEVICE: &str = "/dev/kvm";
+
 /// The file that keeps the answer.
 const FILE: &str = "accelerator.json";
 
@@ -91,7 +94,7 @@ pub async fn choose(settings: &Settings, folder: &Path) -> Result<Accelerator> {
     {
         return Ok(known.accelerator);
     }
-    let accelerator = probe(settings).await?;
+    let accelerator = probe(settings, Path::new(DEVICE)).await?;
     remember(settings, folder, accelerator)?;
     Ok(accelerator)
 }
@@ -102,9 +105,9 @@ pub fn remember(settings: &Settings, folder: &Path, accelerator: Accelerator) ->
     write_whole(&folder.join(FILE), &serde_json::to_vec(&known)?)
 }
 
-async fn probe(settings: &Settings) -> Result<Accelerator> {
-    let device = File::options().read(true).write(true).open("/dev/kvm");
-    if device.is_ok() && runs_code(settings, Accelerator::Kvm).await? {
+async fn probe(settings: &Settings, device: &Path) -> Result<Accelerator> {
+    let opened = File::options().read(true).write(true).open(device);
+    if opened.is_ok() && runs_code(settings, Accelerator::Kvm).await? {
         return Ok(Accelerator::Kvm);
     }
     if runs_code(settings, Accelerator::Tcg).await? {
@@ -165,7 +168,38 @@ mod tests {
     async fn an_emulator_that_runs_nothing_is_found_out() {
         let settings = Settings { program: "/bin/true".into(), ..Settings::default() };
         assert!(!runs_code(&settings, Accelerator::Tcg).await.unwrap());
-        assert!(probe(&settings).await.is_err());
+        assert!(probe(&settings, Path::new(DEVICE)).await.is_err());
+    }
+
+    /// An emulator that does with KVM what a shell script says, and runs its guest's code without.
+    fn emulator(folder: &Path, with_kvm: &str) -> Settings {
+        use std::os::unix::fs::PermissionsExt;
+        let path = folder.join("qemu");
+        let script =
+            format!("#!/bin/sh\ncase \"$*\" in *'-accel kvm'*) {with_kvm} ;; esac\nexit {EXIT_CODE}\n");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Settings { program: path, ..Settings::default() }
+    }
+
+    #[tokio::test]
+    async fn a_device_that_opens_and_hangs_or_fails_its_guests_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = folder.path().join("kvm");
+        std::fs::write(&device, "").unwrap();
+        let begun = std::time::Instant::now();
+        for (with_kvm, found) in [
+            ("sleep 60", Accelerator::Tcg),
+            ("echo failed to initialize kvm >&2; exit 1", Accelerator::Tcg),
+            (":", Accelerator::Kvm),
+        ] {
+            let settings = emulator(folder.path(), with_kvm);
+            assert_eq!(probe(&settings, &device).await.unwrap(), found, "{with_kvm}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "it waited for a guest that hangs");
+        let settings = emulator(folder.path(), ":");
+        let found = probe(&settings, &folder.path().join("no-device")).await.unwrap();
+        assert_eq!(found, Accelerator::Tcg, "there is no device");
     }
 
     #[tokio::test]

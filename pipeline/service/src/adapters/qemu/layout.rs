@@ -140,18 +140,18 @@ fn unpack_tar(reader: &mut impl Read, root: &Path) -> Result<()> {
     archive.set_preserve_permissions(true);
     archive.set_preserve_ownerships(rustix::process::geteuid().is_root());
     archive.set_overwrite(true);
-    // An opaque folder keeps what this same layer brings, whatever the order.
+    // Whiteouts are about lower layers: what this same layer brings stays, whatever the order.
     let mut fresh: HashSet<PathBuf> = HashSet::new();
     let mut folders = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = entry.path()?.into_owned();
+        let path = plain(&entry.path()?)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let parent = path.parent().unwrap_or(Path::new(""));
         if name == OPAQUE {
             empty(root, parent, &fresh)?;
         } else if let Some(gone) = name.strip_prefix(WHITEOUT) {
-            remove(root, &parent.join(gone))?;
+            hide(root, &plain(&parent.join(gone))?, &fresh)?;
         } else if is_device(entry.header().entry_type()) {
             // Devices come from the sandbox, not from the image.
         } else if entry.header().entry_type() == EntryType::Directory {
@@ -186,7 +186,11 @@ fn make_way(root: &Path, path: &Path, kind: EntryType) -> Result<()> {
     }
 }
 
-fn remove(root: &Path, path: &Path) -> Result<()> {
+/// Removes what lower layers have at a path and below.
+fn hide(root: &Path, path: &Path, fresh: &HashSet<PathBuf>) -> Result<()> {
+    if fresh.iter().any(|known| known.starts_with(path)) {
+        return empty(root, path, fresh);
+    }
     let Some(place) = inside(root, path)? else { return Ok(()) };
     match fs::symlink_metadata(&place) {
         Ok(there) if there.is_dir() => fs::remove_dir_all(&place)?,
@@ -196,37 +200,43 @@ fn remove(root: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes what lower layers have below a folder.
 fn empty(root: &Path, folder: &Path, fresh: &HashSet<PathBuf>) -> Result<()> {
-    let Some(place) = inside(root, &folder.join("x"))?.and_then(|place| place.parent().map(Path::to_owned))
-    else {
+    let is_root = folder.as_os_str().is_empty();
+    let Some(place) = (if is_root { Some(root.to_owned()) } else { inside(root, folder)? }) else {
         return Ok(());
     };
+    if !fs::symlink_metadata(&place).is_ok_and(|there| there.is_dir()) {
+        return Ok(());
+    }
     for entry in fs::read_dir(&place)? {
-        let name = entry?.file_name();
-        let path = folder.join(&name);
-        if !fresh.iter().any(|known| known.starts_with(&path)) {
-            remove(root, &path)?;
-        }
+        hide(root, &folder.join(entry?.file_name()), fresh)?;
     }
     Ok(())
 }
 
 /// Where a path of the image lies, if its folder is there and within the root: a link may lead anywhere.
 fn inside(root: &Path, path: &Path) -> Result<Option<PathBuf>> {
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::CurDir | Component::RootDir => {}
-            Component::ParentDir | Component::Prefix(_) => bail!("the path {} leads out", path.display()),
-        }
-    }
+    let clean = plain(path)?;
     let Some(name) = clean.file_name() else { return Ok(None) };
     let Ok(parent) = fs::canonicalize(root.join(clean.parent().unwrap_or(Path::new("")))) else {
         return Ok(None);
     };
     ensure!(parent.starts_with(fs::canonicalize(root)?), "the path {} leads out", path.display());
     Ok(Some(parent.join(name)))
+}
+
+/// A path from the image's root, written in the one way.
+fn plain(path: &Path) -> Result<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => plain.push(name),
+            Component::CurDir | Component::RootDir => {}
+            Component::ParentDir | Component::Prefix(_) => bail!("the path {} leads out", path.display()),
+        }
+    }
+    Ok(plain)
 }
 
 /// A blob that is hashed while it is read.
@@ -264,3 +274,6 @@ impl Read for Blob {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests;
