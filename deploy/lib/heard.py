@@ -5,7 +5,7 @@ heard.py FILE SECONDS built RECIPE...               a build of each recipe is ov
 heard.py FILE SECONDS passed BUILD RECIPE...        the gate passed a candidate of each, called for by the tagged BUILD
 heard.py FILE SECONDS promoted RECIPE...            the stream points at a new release of each
 
-It fails at once when the gate rejects a candidate or one ends before the gate without being told to, and in the end when the time is over.
+It fails at once when the gate rejects a candidate or one ends before the gate, and in the end when the time is over.
 """
 
 import json
@@ -46,7 +46,6 @@ def ended_badly(heard: list[dict]) -> list[str]:
     bad += [
         f"{body['subject']['candidate']}: {body['outcome']}: {body['reason']}"
         for body in of_topic(heard, "muster.candidate.ended")
-        if body["outcome"] != "cancelled"
     ]
     return bad
 

@@ -342,6 +342,20 @@ impl Candidate {
         smoketests.chain(waivers).collect()
     }
 
+    /// Whether some work for it is not over, whatever its stage: what was begun is waited for.
+    pub fn is_at_work(&self) -> bool {
+        fn any<W: Work>(steps: &[Step<W>]) -> bool {
+            steps.iter().any(|step| !step.is_over())
+        }
+        let steps = &self.steps;
+        any(&steps.builds)
+            || any(&steps.smoketests)
+            || any(&steps.uploads)
+            || any(&steps.verifications)
+            || any(&steps.promotions)
+            || any(&steps.announcements)
+    }
+
     /// Where it stands, from the facts alone.
     pub fn stage(&self) -> Stage {
         let stage = self.stage_before_announcing();
@@ -449,7 +463,8 @@ pub fn may_start(
             && other.recipe.name == candidate.recipe.name
             && other.purpose == Purpose::Scratch
             && matches!(other.life, Life::Started { .. })
-            && !other.stage().is_finished()
+            // One that only has something to say yet keeps nobody from starting: the bus may be away for a day.
+            && !other.stage_before_announcing().is_finished()
     });
     if let Some(other) = running {
         return Err(format!("{} is still on its way", other.id));
@@ -465,23 +480,31 @@ pub fn may_start(
 pub fn retried(candidate: &Candidate, base: &str) -> Vec<String> {
     let prefix = format!("{}/", candidate.id);
     let Some(purpose) = base.strip_prefix(&prefix) else { return Vec::new() };
-    let kinds: &[&str] = match purpose.split('/').next() {
-        Some("build") => &["smoketest", "upload", "verify", "promote", "announce"],
-        Some("upload") => &["verify", "promote", "announce"],
-        Some("verify") => &["promote", "announce"],
-        Some("smoketest" | "promote") => &["announce"],
-        _ => &[],
-    };
     let mut bases = vec![base.to_owned()];
     for key in keys(&candidate.steps) {
         let Some(rest) = key.base().strip_prefix(&prefix) else { continue };
-        if kinds.iter().any(|kind| rest.split('/').next() == Some(*kind))
-            && !bases.iter().any(|b| b == key.base())
-        {
+        if follows(rest, purpose) && !bases.iter().any(|b| b == key.base()) {
             bases.push(key.base().to_owned());
         }
     }
     bases
+}
+
+/// Whether the work `rest` is done again when `purpose` is. What is not done again is not told again either.
+fn follows(rest: &str, purpose: &str) -> bool {
+    let (rest, purpose): (Vec<&str>, Vec<&str>) = (rest.split('/').collect(), purpose.split('/').collect());
+    match (&purpose[..], &rest[..]) {
+        (["build", arch, ..], ["smoketest", of, ..] | ["announce", "build" | "smoketest", of, ..]) => {
+            arch == of
+        }
+        (["smoketest", cell @ ..], ["announce", "smoketest", of @ ..]) => cell == of,
+        (["build" | "smoketest", ..], ["announce", what, ..]) => !matches!(*what, "build" | "smoketest"),
+        (["build", ..], ["upload" | "verify" | "promote", ..])
+        | (["upload", ..], ["verify" | "promote", ..])
+        | (["verify", ..], ["promote", ..])
+        | (["upload" | "verify" | "promote", ..], ["announce", "image" | "stream" | "ended", ..]) => true,
+        _ => false,
+    }
 }
 
 fn keys(steps: &Steps) -> impl Iterator<Item = &StepKey> {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
+use crate::recipe::Form;
 use crate::smoketest::{Colour, Smoketest, TestResult, Weight};
 use crate::step::{Progress, Step};
 
@@ -157,8 +158,36 @@ pub fn judge(candidate: &Candidate, now: Timestamp) -> Verdict {
             note: "nothing was booted, so nothing is known".to_owned(),
         });
     }
+    reasons.extend(not_built(candidate));
     reasons.sort_by(|a, b| (a.standing, &a.cell).cmp(&(b.standing, &b.cell)));
     Verdict { ruling: rule(&reasons), reasons, at: now, evidence: candidate.evidence() }
+}
+
+/// The cells and destinations for which the builds left nothing: what nobody booted, or could not publish, is missing.
+fn not_built(candidate: &Candidate) -> Vec<Reason> {
+    let policy = &candidate.recipe.gate;
+    let missing = |cell: String, counts, form: Form| Reason {
+        cell,
+        test: None,
+        standing: Standing::Missing,
+        counts,
+        note: format!("no build left an image of the form {}", form.extension()),
+    };
+    let mut reasons = Vec::new();
+    for build in candidate.builds() {
+        let Some(output) = build.output() else { continue };
+        let lacks = |form: Form| !output.artifacts.iter().any(|artifact| artifact.form == form);
+        let arch = &build.request.arch;
+        for cell in candidate.recipe.smoketests.cells.iter().filter(|cell| lacks(cell.artifact)) {
+            let counts = if policy.informative_cells.contains(&cell.name) { Counts::No } else { Counts::Yes };
+            reasons.push(missing(format!("{arch}/{}", cell.name), counts, cell.artifact));
+        }
+        for destination in candidate.recipe.destinations.iter().filter(|place| lacks(place.takes)) {
+            let place = format!("{arch}/destination {}", destination.name);
+            reasons.push(missing(place, Counts::Yes, destination.takes));
+        }
+    }
+    reasons
 }
 
 /// The ruling that follows from the reasons: a red test outweighs a doubt, a doubt outweighs everything green.

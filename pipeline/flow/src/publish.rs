@@ -258,35 +258,40 @@ pub fn is_promoted(candidate: &Candidate) -> bool {
     })
 }
 
-/// Why a candidate must not move pointers any more, or not yet: the stream points at a newer release of its recipe.
+/// The newer release of a candidate's recipe that its stream points at already: then it moves no pointer any more.
 ///
-/// One that has begun to move them goes on, so that they do not stay half way.
-pub fn overtaken(candidate: &Candidate, releases: &[StreamRelease]) -> Option<String> {
-    let newer = releases.iter().find(|release| {
+/// That holds also for one whose promotion failed half way and that is tried again: the newer one has moved since every
+/// pointer that it left behind.
+pub fn overtaken<'a>(candidate: &Candidate, releases: &'a [StreamRelease]) -> Option<&'a StreamRelease> {
+    releases.iter().find(|release| {
         release.recipe == candidate.recipe.name && release.created > candidate.created.as_second()
-    })?;
-    if candidate.promotions().next().is_some() {
-        return None;
-    }
-    let stream = &candidate.recipe.stream;
-    Some(format!("{stream} points at the newer {} already; cancel this one, or release again", newer.version))
+    })
+}
+
+/// Whether a promotion of this candidate is on its way.
+fn moves_pointers(candidate: &Candidate) -> bool {
+    candidate.steps.promotions.iter().any(|step| !step.is_over())
 }
 
 /// Whether it is this candidate's turn to move pointers; otherwise why not.
 ///
-/// A stream is promoted by one candidate at a time, the oldest first.
+/// A stream is promoted by one candidate at a time, the oldest first. One whose promotion failed is waited for until
+/// nothing of it moves a pointer any more.
 pub fn may_promote(candidate: &Candidate, open: &[Candidate]) -> Result<(), String> {
     if let Some(hold) = candidate.decisions.holds.first() {
         return Err(format!("{} holds it: {}", hold.who, hold.why));
     }
     let other = open.iter().find(|other| {
+        let is_in_line = || {
+            matches!(other.life, Life::Started { .. })
+                && other.stage() == Stage::Promoting
+                && other.decisions.holds.is_empty()
+                && (other.promotions().next().is_some(), candidate.created, &candidate.id)
+                    > (candidate.promotions().next().is_some(), other.created, &other.id)
+        };
         other.id != candidate.id
             && other.recipe.stream == candidate.recipe.stream
-            && matches!(other.life, Life::Started { .. })
-            && other.stage() == Stage::Promoting
-            && other.decisions.holds.is_empty()
-            && (other.promotions().next().is_some(), candidate.created, &candidate.id)
-                > (candidate.promotions().next().is_some(), other.created, &other.id)
+            && (other.stage() != Stage::Promoting && moves_pointers(other) || is_in_line())
     });
     match other {
         Some(other) => Err(format!("{} moves pointers of {} first", other.id, candidate.recipe.stream)),

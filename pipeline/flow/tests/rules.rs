@@ -6,17 +6,20 @@ mod world;
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use muster_flow::build::Artifact;
-use muster_flow::candidate::{self, Candidate, CandidateId, Life, Patience, Purpose, Stage};
+use muster_flow::announce::{Announced, Announcement, StreamAnnouncement, Subject};
+use muster_flow::build::{Artifact, Build, BuildOutput, BuildRequest};
+use muster_flow::candidate::{
+    self, Candidate, CandidateId, Life, Patience, Purpose, Stage, may_start, retried,
+};
 use muster_flow::change::{What, Wish};
 use muster_flow::gate::{Counts, Ruling, Standing, Waiver, judge};
-use muster_flow::publish::{StreamRelease, overtaken};
+use muster_flow::publish::{PromoteRequest, StreamRelease, may_promote, overtaken};
 use muster_flow::recipe::{Budgets, Form};
 use muster_flow::relevance::{Admission, Knowledge, Touch, admit, weigh};
 use muster_flow::smoketest::{
     Colour, ExpectedFailure, Smoketest, SmoketestOutput, SmoketestRequest, TestResult, Weight,
 };
-use muster_flow::step::{Progress, Step, StepKey};
+use muster_flow::step::{Handle, Progress, Step, StepKey};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -185,16 +188,40 @@ fn one_scratch_candidate_of_a_recipe_runs_at_a_time() {
 
 // What the gate says.
 
-fn tested(colour: Colour) -> Candidate {
-    let mut candidate = world::candidate(Purpose::Release);
-    let artifact = Artifact {
+fn artifact() -> Artifact {
+    Artifact {
         form: Form::Qcow2,
         arch: "x86_64".to_owned(),
         name: "i".to_owned(),
         path: "i".to_owned(),
         size: 1,
         digest: "d".to_owned(),
-    };
+    }
+}
+
+/// With the build that its smoketests booted.
+fn built(mut candidate: Candidate) -> Candidate {
+    let recipe = &candidate.recipe;
+    candidate.steps.builds.push(Step::<Build> {
+        key: StepKey(format!("{}/build/x86_64", candidate.id)),
+        request: BuildRequest {
+            recipe: recipe.name.clone(),
+            definition: candidate.definition.clone(),
+            product: recipe.product.clone(),
+            packages: recipe.packages.clone(),
+            arch: "x86_64".to_owned(),
+            version: recipe.version.clone(),
+            file_stem: "i".to_owned(),
+            source_date_epoch: 0,
+        },
+        progress: Progress::Succeeded(BuildOutput { artifacts: vec![artifact()], ..BuildOutput::default() }),
+    });
+    candidate
+}
+
+fn tested(colour: Colour) -> Candidate {
+    let mut candidate = world::candidate(Purpose::Release);
+    let artifact = artifact();
     let result = TestResult {
         name: "boots".to_owned(),
         weight: Weight::Gating,
@@ -329,22 +356,104 @@ fn a_waiver_for_another_candidate_leaves_every_verdict_as_it_is() {
     assert!(candidate.verdict().is_some());
 }
 
-#[test]
-fn a_candidate_that_was_overtaken_moves_no_pointer() {
-    let candidate = world::candidate(Purpose::Release);
-    let release = |created: i64, recipe: &str| StreamRelease {
+fn release(recipe: &str, created: i64) -> StreamRelease {
+    StreamRelease {
         recipe: recipe.to_owned(),
         summary: String::new(),
         version: "43.20261122.0".to_owned(),
         candidate: String::new(),
         created,
         publications: Vec::new(),
-    };
+    }
+}
+
+#[test]
+fn a_candidate_that_was_overtaken_moves_no_pointer() {
+    let candidate = world::candidate(Purpose::Release);
     let created = candidate.created.as_second();
-    assert!(overtaken(&candidate, &[release(created + 1, "cloud")]).is_some());
+    assert!(overtaken(&candidate, &[release("cloud", created + 1)]).is_some());
     assert!(
-        overtaken(&candidate, &[release(created - 1, "cloud"), release(created + 1, "server")]).is_none()
+        overtaken(&candidate, &[release("cloud", created - 1), release("server", created + 1)]).is_none()
     );
+}
+
+#[test]
+fn a_form_that_no_build_left_is_missing_in_its_cell_and_at_its_destination() {
+    let mut candidate = built(tested(Colour::Green));
+    assert_eq!(ruling(&candidate).0, Ruling::Pass);
+    let mut cell = candidate.recipe.smoketests.cells[0].clone();
+    (cell.name, cell.artifact) = ("container".to_owned(), Form::Oci);
+    candidate.recipe.smoketests.cells.push(cell);
+    assert_eq!(ruling(&candidate), (Ruling::Fail, Standing::Missing));
+    candidate.recipe.gate.informative_cells.push("container".to_owned());
+    assert_eq!(ruling(&candidate).0, Ruling::Pass);
+    let mut destination = candidate.recipe.destinations[0].clone();
+    destination.takes = Form::Oci;
+    candidate.recipe.destinations.push(destination);
+    assert_eq!(ruling(&candidate).0, Ruling::Fail);
+}
+
+#[test]
+fn what_is_not_done_again_is_not_told_again() {
+    let mut candidate = red();
+    let announcement = Announcement::Stream(StreamAnnouncement {
+        subject: Subject {
+            candidate: candidate.id.to_string(),
+            recipe: "cloud".to_owned(),
+            version: "43.20261121.0".to_owned(),
+            purpose: "release".to_owned(),
+        },
+        stream: "stable".to_owned(),
+        pointers: Vec::new(),
+    });
+    let told = |purpose: &str| Step {
+        key: StepKey(format!("{}/{purpose}", candidate.id)),
+        request: announcement.clone(),
+        progress: Progress::Succeeded(Announced { message_id: String::new() }),
+    };
+    let purposes =
+        ["build/x86_64", "smoketest/x86_64/bios", "smoketest/x86_64/uefi", "verdict", "stream/stable"];
+    candidate.steps.announcements = purposes.map(|purpose| told(&format!("announce/{purpose}"))).into();
+    let again = |purpose: &str| {
+        let bases = retried(&candidate, &format!("{}/{purpose}", candidate.id));
+        let told: Vec<String> =
+            bases.iter().filter_map(|base| Some(base.split_once("/announce/")?.1.to_owned())).collect();
+        told
+    };
+    assert_eq!(again("smoketest/x86_64/bios"), ["smoketest/x86_64/bios", "verdict", "stream/stable"]);
+    assert_eq!(again("build/x86_64"), purposes);
+    assert_eq!(again("build/aarch64"), ["verdict", "stream/stable"]);
+    assert_eq!(again("promote/mirror/raw"), ["stream/stable"]);
+}
+
+#[test]
+fn a_candidate_with_only_messages_left_keeps_no_other_from_starting() {
+    let mut other = built(tested(Colour::Green));
+    other.recipe.smoketests.cells.truncate(1);
+    other.purpose = Purpose::Scratch;
+    other.decisions.verdict = Some(judge(&other, noon()));
+    assert_eq!(other.stage(), Stage::Announcing);
+    let mut waiting = world::candidate(Purpose::Scratch);
+    (waiting.life, waiting.id) = (Life::Waiting, CandidateId("cloud/43.20261121.1".to_owned()));
+    let patience = Patience { quiet: SignedDuration::ZERO, at_most: SignedDuration::ZERO };
+    let at = waiting.created + SignedDuration::from_hours(1);
+    assert_eq!(may_start(&waiting, &[other], patience, at), Ok(()));
+}
+
+#[test]
+fn nobody_moves_pointers_while_a_promotion_that_failed_elsewhere_is_not_over() {
+    let candidate = world::candidate(Purpose::Release);
+    let mut other = world::candidate(Purpose::Release);
+    other.id = CandidateId("cloud/43.20261120.9".to_owned());
+    let promotion = |progress| Step {
+        key: StepKey("cloud/43.20261120.9/promote/registry/oci".to_owned()),
+        request: PromoteRequest::Stream { stream: "stable".to_owned(), release: release("cloud", 0) },
+        progress,
+    };
+    other.steps.promotions = vec![promotion(Progress::Running(Handle("x".to_owned())))];
+    assert!(may_promote(&candidate, &[other.clone()]).is_err());
+    other.steps.promotions = vec![promotion(Progress::Failed("it is away".to_owned()))];
+    assert_eq!(may_promote(&candidate, &[other]), Ok(()));
 }
 
 #[test]

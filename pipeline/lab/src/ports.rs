@@ -87,6 +87,11 @@ impl<W: Pretend> Port<W> for Adapter {
                     state.begun.remove(&key.0);
                     return Ok(Observation::Vanished("it was swept away".to_owned()));
                 }
+                Some(Fault::Vanishes) => {
+                    state.begun.remove(&key.0);
+                    return Ok(Observation::Vanished("its process was killed".to_owned()));
+                }
+                Some(Fault::Hangs) => return Ok(Observation::Running("under way".to_owned())),
                 _ if looks == 1 && matches!(W::NAME, "build" | "smoketest") => {
                     return Ok(Observation::Running("under way".to_owned()));
                 }

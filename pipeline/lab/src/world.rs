@@ -51,6 +51,10 @@ pub enum Fault {
     AnswerLost(u32),
     /// It vanishes once after it has begun.
     VanishesOnce,
+    /// It vanishes each time it has begun.
+    Vanishes,
+    /// It goes on for ever.
+    Hangs,
 }
 
 impl World {

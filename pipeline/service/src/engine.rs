@@ -227,7 +227,12 @@ impl Engine {
             .with_context(|| format!("cannot decode the request of {}", claimed.key))?;
         match port.ensure(&claimed.key, &request).await {
             Ok(handle) => {
-                let deadline = self.clock.now() + SignedDuration::from_hours(self.pace.deadline_hours);
+                // Time in the queue does not count, and what is begun once more gets no more time.
+                let deadline = if claimed.attempt == 0 {
+                    self.clock.now() + SignedDuration::from_hours(self.pace.deadline_hours)
+                } else {
+                    claimed.deadline
+                };
                 if !self.store.begun(claimed, &handle, (self.clock.now(), deadline)).await? {
                     return Ok(());
                 }
@@ -244,7 +249,9 @@ impl Engine {
         summary: fn(&W::Output) -> String,
     ) -> Result<()> {
         match port.observe(&Handle(claimed.handle.clone())).await {
-            Ok(Observation::Running(_)) if self.clock.now() >= claimed.deadline => {
+            Ok(Observation::Running(_) | Observation::Vanished(_))
+                if self.clock.now() >= claimed.deadline =>
+            {
                 let reason = format!("it was not done by its deadline, {:.0}", claimed.deadline);
                 self.end(port, claimed, Ending::Failed(reason)).await
             }
@@ -289,7 +296,7 @@ impl Engine {
     async fn faulted(&self, claimed: &Claimed, state: &str, fault: Fault) -> Result<()> {
         match fault {
             Fault::GiveUp(reason) => self.ended(claimed, &Ending::Failed(reason), "").await,
-            Fault::Retry(reason) if self.is_hopeless(claimed) => {
+            Fault::Retry(reason) if self.is_hopeless(claimed, state) => {
                 let reason = format!("given up after {} attempts: {reason}", claimed.attempt + 1);
                 self.ended(claimed, &Ending::Failed(reason), "").await
             }
@@ -297,12 +304,12 @@ impl Engine {
         }
     }
 
-    /// Whether one more try is pointless. A build or a boot that cannot be begun again and again is at fault itself; a
-    /// destination that is away is waited for until the deadline, and the bus for as long as it takes.
-    fn is_hopeless(&self, claimed: &Claimed) -> bool {
+    /// Whether one more try is pointless. A build or a boot that cannot be begun, or vanishes, again and again is at fault
+    /// itself; a destination that is away is waited for until the deadline, and the bus for as long as it takes.
+    fn is_hopeless(&self, claimed: &Claimed, next: &str) -> bool {
         match claimed.kind.as_str() {
             Announce::NAME => false,
-            Build::NAME | Smoketest::NAME if claimed.state == "wanted" => {
+            Build::NAME | Smoketest::NAME if next == "wanted" => {
                 claimed.attempt + 1 >= i64::from(self.pace.attempts)
             }
             _ => self.clock.now() >= claimed.deadline,

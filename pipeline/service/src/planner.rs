@@ -218,6 +218,8 @@ impl Planner {
         let stage = candidate.stage();
         match &stage {
             Stage::Waiting => return self.start(plan, candidate, may_start).await,
+            // What was begun for it is waited for, so that nothing of it moves unseen.
+            Stage::Finished(_) if candidate.is_at_work() => return Ok(Turn::Idle),
             Stage::Finished(outcome) => {
                 self.store.finish(plan, id, version, outcome.words()).await?;
                 return Ok(Turn::Moved);
@@ -243,12 +245,12 @@ impl Planner {
         };
         if stage == Stage::Promoting {
             let releases = self.store.releases(&candidate.recipe.stream).await?;
-            let overtaken = publish::overtaken(candidate, &releases);
-            let note = overtaken.clone().or_else(|| publish::may_promote(candidate, &others).err());
-            self.store.set_note(id, &note.unwrap_or_default()).await?;
-            if overtaken.is_some() {
-                return Ok(Turn::Idle);
+            if let Some(newer) = publish::overtaken(candidate, &releases) {
+                self.store.supersede(plan, id, version, newer).await?;
+                return Ok(Turn::Moved);
             }
+            let note = publish::may_promote(candidate, &others).err();
+            self.store.set_note(id, &note.unwrap_or_default()).await?;
         }
         let intents = next::next(candidate, &others, now);
         if intents.is_empty() {

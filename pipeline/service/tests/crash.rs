@@ -10,7 +10,7 @@ use muster::clock::Clock;
 use muster::config::Settings;
 use muster::engine::Engine;
 use muster::planner::{self, Planner, Turn};
-use muster::store::{Incoming, Store};
+use muster::store::{Admitted, Incoming, Store};
 use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
 use muster_flow::change::{What, Wish};
 use muster_flow::gate::Waiver;
@@ -392,6 +392,110 @@ async fn a_cancelled_candidate_ends_what_runs_for_it() {
     service.live().await;
     let candidate = service.store.candidate(&id).await.unwrap().unwrap();
     assert_eq!(candidate.stage(), Stage::Finished(Outcome::Cancelled));
-    assert!(world.state().cancelled.iter().all(|key| key.starts_with("cloud/43.20261121.0/")));
+    let cancelled = world.state().cancelled.clone();
+    assert!(!cancelled.is_empty(), "nothing was ended outside");
+    assert!(cancelled.iter().all(|key| key.starts_with("cloud/43.20261121.0/")), "{cancelled:?}");
+    let journal = service.store.journal(Some(&id), 0, 100).await.unwrap();
+    assert_eq!(journal.iter().filter(|line| line.text == "finished: cancelled").count(), 1, "{journal:?}");
     assert!(!world.state().moves.iter().any(|(_, version)| version == &id.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_vanishes_each_time_it_has_begun_is_given_up() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    world.fault("build", Fault::Vanishes);
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    service.live_slowly(SignedDuration::from_mins(10), 60).await;
+    let Stage::Finished(Outcome::BuildFailed(reason)) = service.release().await.stage() else {
+        panic!("it is begun for ever: {:?}", service.release().await.stage());
+    };
+    assert!(reason.contains("given up after") && reason.contains("its process was killed"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_done_by_its_deadline_is_ended_and_says_so() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    world.fault("build", Fault::Hangs);
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    service.live_slowly(SignedDuration::from_mins(30), 60).await;
+    let Stage::Finished(Outcome::BuildFailed(reason)) = service.release().await.stage() else {
+        panic!("it goes on for ever: {:?}", service.release().await.stage());
+    };
+    assert!(reason.contains("it was not done by its deadline"), "{reason}");
+    assert!(world.state().cancelled.iter().any(|key| key.contains("/build/")), "it was not ended outside");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_was_overtaken_stands_in_nobodys_way_and_moves_nothing() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    world.fault("smoketest/x86_64/bios", Fault::Red);
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    service.live().await;
+    let late = service.release().await.id;
+    world.state().faults.clear();
+    release(&mut service, "request/2").await;
+    let moves = world.state().moves.clone();
+    let waiver = Waiver {
+        id: "w1".to_owned(),
+        recipe: "cloud".to_owned(),
+        candidate: Some(late.to_string()),
+        test: "boots".to_owned(),
+        cell: None,
+        reason: "the lab had no power".to_owned(),
+        author: "ada".to_owned(),
+        expires: clock.now() + SignedDuration::from_hours(24),
+    };
+    service.store.waive(&waiver).await.unwrap();
+    service.live().await;
+    let candidate = service.store.candidate(&late).await.unwrap().unwrap();
+    assert_eq!(candidate.stage(), Stage::Finished(Outcome::Superseded));
+    assert_eq!(world.state().moves, moves, "a pointer went back");
+    let base = format!("{late}/build/x86_64");
+    let error = service.store.retry(&late, &base, "ada", "once more").await.unwrap_err();
+    assert!(error.to_string().contains("points at the newer"), "{error}");
+    release(&mut service, "request/3").await;
+    assert!(world.state().moves.len() > moves.len(), "nobody after it was released");
+}
+
+/// A release of everything, to its end.
+async fn release(service: &mut Service, id: &str) {
+    service.clock.advance(SignedDuration::from_mins(1));
+    let what = What::Requested {
+        recipe: None,
+        stream: Some("stable".to_owned()),
+        purpose: Wish::Release,
+        reason: "again".to_owned(),
+    };
+    let mut change = planner::request(what, "ada", service.clock.now());
+    change.id = id.to_owned();
+    assert!(service.store.ask(&change).await.unwrap());
+    service.live().await;
+}
+
+#[tokio::test]
+async fn what_joined_a_candidate_goes_over_to_the_one_that_takes_its_place_in_the_same_moment() {
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    ask(&database, &clock).await;
+    let mut service = service(&database, &world, &clock).await;
+    service.planner.turn().await.unwrap();
+    let old = service.release().await;
+    let plan = service.store.plan().await.unwrap().unwrap();
+    let mut new = old.clone();
+    new.id = CandidateId("cloud/43.20261121.77".to_owned());
+    let mut cause = old.changes[0].clone();
+    cause.change = "m77".to_owned();
+    let admitted = [
+        Admitted::Joined { candidate: old.id.clone(), cause },
+        Admitted::Made { candidate: Box::new(new.clone()), supersedes: Some(old.id.clone()) },
+    ];
+    service.store.weighed(&plan, &[], &admitted).await.unwrap();
+    let new = service.store.candidate(&new.id).await.unwrap().unwrap();
+    assert!(new.changes.iter().any(|cause| cause.change == "m77"), "{:?}", new.changes);
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use muster_flow::candidate::{self, Candidate, CandidateId, Hold, Life, Stage};
 use muster_flow::change::Change;
 use muster_flow::gate::Waiver;
+use muster_flow::publish;
 use sqlx::{Any, Transaction};
 
 use super::{Store, encode};
@@ -106,6 +107,11 @@ impl Store {
         }
         match candidate.stage_before_announcing() {
             _ if base.contains("/announce/") => {}
+            _ if candidate.purpose.is_published()
+                && let Some(newer) = self.overtaking(&candidate).await? =>
+            {
+                bail!("{} points at the newer {newer} already; release again", candidate.recipe.stream)
+            }
             Stage::Promoting if !base.contains("/promote/") => {
                 bail!("{id} is moving pointers; only a promotion can be tried again now")
             }
@@ -132,6 +138,11 @@ impl Store {
         transaction.commit().await.context("cannot record the wish to try again")
     }
 
+    async fn overtaking(&self, candidate: &Candidate) -> Result<Option<String>> {
+        let releases = self.releases(&candidate.recipe.stream).await?;
+        Ok(publish::overtaken(candidate, &releases).map(|newer| newer.version.clone()))
+    }
+
     /// Gives a candidate up: what runs for it is ended.
     pub async fn cancel(&self, id: &CandidateId, who: &str, why: &str) -> Result<()> {
         let (candidate, version) = self.known(id).await?;
@@ -139,7 +150,7 @@ impl Store {
         if stage.is_finished() {
             bail!("{id} is over already: {}", stage.words());
         }
-        if stage == Stage::Promoting {
+        if candidate.promotions().next().is_some() {
             bail!(
                 "{id} is moving pointers and cannot be stopped half way; hold it before that, or release another"
             );

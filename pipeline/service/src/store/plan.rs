@@ -10,7 +10,7 @@ use muster_flow::build::Build;
 use muster_flow::candidate::{Candidate, CandidateId, Cause, Life, Purpose};
 use muster_flow::change::Change;
 use muster_flow::next::Intent;
-use muster_flow::publish::{Promote, Upload, Verify};
+use muster_flow::publish::{Promote, StreamRelease, Upload, Verify};
 use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::Touch;
 use muster_flow::smoketest::{Smoketest, Test};
@@ -104,16 +104,18 @@ impl Store {
         let mut transaction = self.begin_planned(plan).await?;
         self.record_changes(&mut transaction, weighed).await?;
         self.digested(&mut transaction, weighed).await?;
+        // In their order: one that takes another's place takes over what joined that one before.
+        let mut joined: Vec<(&CandidateId, &Cause)> = Vec::new();
         for admission in admitted {
-            if let Admitted::Made { candidate, supersedes } = admission {
-                self.make(&mut transaction, candidate, supersedes.as_ref()).await?;
+            match admission {
+                Admitted::Joined { candidate, cause } => joined.push((candidate, cause)),
+                Admitted::Made { candidate, supersedes } => {
+                    self.record_causes(&mut transaction, &joined).await?;
+                    joined.clear();
+                    self.make(&mut transaction, candidate, supersedes.as_ref()).await?;
+                }
             }
         }
-        let joined = admitted.iter().filter_map(|admission| match admission {
-            Admitted::Joined { candidate, cause } => Some((candidate, cause)),
-            Admitted::Made { .. } => None,
-        });
-        let joined: Vec<(&CandidateId, &Cause)> = joined.collect();
         self.record_causes(&mut transaction, &joined).await?;
         transaction.commit().await.context("cannot record changes")
     }
@@ -376,6 +378,32 @@ impl Store {
             .await
             .with_context(|| format!("cannot record {}", wanted.key))?;
         Ok(())
+    }
+
+    /// Records that a newer release took a candidate's place before it could move a pointer, unless a fact came since it
+    /// was read at `version`.
+    pub async fn supersede(
+        &self,
+        plan: &Plan,
+        id: &CandidateId,
+        version: i64,
+        newer: &StreamRelease,
+    ) -> Result<()> {
+        let mut transaction = self.begin_planned(plan).await?;
+        let life = Life::Superseded { by: CandidateId(newer.candidate.clone()) };
+        let done = sqlx::query(
+            "UPDATE candidate SET life = $2, note = '', version = version + 1 WHERE id = $1 AND version = $3",
+        )
+        .bind(&id.0)
+        .bind(encode(&life)?)
+        .bind(version)
+        .execute(&mut *transaction)
+        .await?;
+        if done.rows_affected() == 1 {
+            let text = format!("superseded by {}: the stream points at it already", newer.candidate);
+            self.journal_in(&mut transaction, &id.0, &text).await?;
+        }
+        transaction.commit().await.with_context(|| format!("cannot record that {id} is superseded"))
     }
 
     /// Records what a candidate waits for; empty when it waits for nothing.

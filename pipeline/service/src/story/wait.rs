@@ -1,6 +1,7 @@
 //! What a candidate waits for: each wait with its reason, its owner and its deadline.
 
 use jiff::Timestamp;
+use muster_flow::announce::Announce;
 use muster_flow::candidate::{self, Candidate, Stage};
 use muster_flow::publish;
 use muster_flow::step::{Progress, Step, StepKey, Work};
@@ -101,6 +102,7 @@ fn of_step<W: Work>(facts: &Facts<'_>, step: &Step<W>) -> Wait {
     let row = facts.row(&step.key.0);
     let note = row.map(|row| row.note.trim()).filter(|note| !note.is_empty());
     let tries = row.map_or(0, |row| row.attempt);
+    let is_begun = matches!(step.progress, Progress::Running(_));
     let what = purpose(facts.candidate, &step.key.0);
     let (why, who) = match (&step.progress, row) {
         (Progress::Wanted, Some(row)) if tries > 0 && note.is_some() => {
@@ -124,7 +126,8 @@ fn of_step<W: Work>(facts: &Facts<'_>, step: &Step<W>) -> Wait {
         what,
         why,
         since: row.map(|row| row.created),
-        until: row.map(|row| row.deadline),
+        // A message is never given up, and the time in the queue does not count.
+        until: row.filter(|_| W::NAME != Announce::NAME && (is_begun || tries > 0)).map(|row| row.deadline),
         ..wait(facts.candidate, who)
     }
 }
