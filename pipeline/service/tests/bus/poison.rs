@@ -102,7 +102,7 @@ fn long(bytes: &[u8]) -> Vec<u8> {
 impl Bytes {
     async fn open(amqp_url: &str) -> Bytes {
         let address =
-            amqp_url.split(['@', '/']).find(|part| part.contains(":") && part.contains("127.0.0.1"));
+            amqp_url.split(['@', '/']).find(|part| part.contains(':') && part.contains("127.0.0.1"));
         let mut bytes = Bytes(tokio::net::TcpStream::connect(address.unwrap()).await.unwrap());
         bytes.0.write_all(b"AMQP\0\0\x09\x01").await.unwrap();
         bytes.answer([10, 10]).await;
@@ -164,7 +164,7 @@ async fn what_is_no_text_where_amqp_wants_one_is_parked_and_what_comes_behind_it
     let key = |rest: &[u8]| [bench.settings.topic_prefix.as_bytes(), rest].concat();
     let mut deep = vec![b'V'];
     for _ in 0..20_000 {
-        deep = [&[b'A'], &long(&deep)[..]].concat();
+        deep = [&b"A"[..], &long(&deep)].concat();
     }
     let mut bytes = Bytes::open(&bench.settings.amqp_url).await;
     bytes.publish(&key(b".id"), b"", b"\xff\xfe-1").await;
