@@ -14,6 +14,7 @@ pub mod files;
 pub mod mirror;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -32,6 +33,9 @@ use crate::config::Settings;
 use crate::store::Store;
 use crate::story::teller::Teller;
 use problem::Problem;
+
+/// How long a look at the store may take before it counts as away: whoever asks for our health asks again soon.
+const HEALTHY: Duration = Duration::from_secs(3);
 
 /// What every page is made from.
 #[derive(Clone)]
@@ -94,7 +98,8 @@ impl Pages {
 
 /// Says whether the service can read its store.
 async fn health(State(pages): State<Pages>) -> Response {
-    match pages.store().open_versions().await {
+    let look = tokio::time::timeout(HEALTHY, pages.store().open_versions()).await;
+    match look.unwrap_or_else(|_| Err(anyhow::anyhow!("it does not answer within {} s", HEALTHY.as_secs()))) {
         Ok(_) => (StatusCode::OK, "ok\n").into_response(),
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "cannot read the store");

@@ -10,5 +10,6 @@ pub mod wire;
 pub mod consumer;
 pub mod publisher;
 mod connection;
+mod mend;
 
 pub use settings::Settings;

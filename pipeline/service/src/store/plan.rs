@@ -66,14 +66,15 @@ impl Store {
         let sql = "UPDATE planner SET owner = $1, lease = $2, \
                    fence = CASE WHEN owner = $1 THEN fence ELSE fence + 1 END \
                    WHERE name = 'planner' AND (owner = $1 OR lease < $3) RETURNING fence";
-        let row = sqlx::query(sql)
+        // To take the first row and no more would leave the commit to SQLite's clearing up, whose error nobody hears.
+        let rows = sqlx::query(sql)
             .bind(self.writer())
             .bind((now + LEASE).as_millisecond())
             .bind(now.as_millisecond())
-            .fetch_optional(&self.pool)
+            .fetch_all(&self.pool)
             .await
             .context("cannot take the planner's lease")?;
-        row.map(|row| Ok(Plan { fence: row.try_get(0)? })).transpose()
+        rows.first().map(|row| Ok(Plan { fence: row.try_get(0)? })).transpose()
     }
 
     /// Gives the planner's lease back, so that another process need not wait for it.

@@ -36,7 +36,7 @@ pub enum Hold {
     Alone,
 }
 
-fn variable(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is not set, and this is CI");

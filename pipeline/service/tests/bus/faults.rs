@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::rustls;
 
-use super::bench::{Bench, Hold, manage, ordinary};
+use super::bench::{Bench, Hold, manage, ordinary, variable};
 use super::publishing::ended;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,6 +98,36 @@ async fn the_broker_is_known_by_its_certificate_and_we_by_ours() {
         certfile: Some(folder.join("client.pem")),
         keyfile: Some(folder.join("client.key")),
     };
+    let publisher = Publisher::new(bench.settings.clone(), Clock::system());
+    publisher.ensure(&key, &ended()).await.unwrap();
+    let collector = bench.collect();
+    collector.until("the message", |collected| collected.messages.len() == 1).await;
+    collector.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_knows_us_by_our_certificate_and_no_password() {
+    let Some(mut bench) = Bench::new(&Hold::Shared) else { return };
+    let (Some(address), Some(folder)) = (variable("MUSTER_TEST_AMQPS"), variable("MUSTER_TEST_CERTIFICATES"))
+    else {
+        return;
+    };
+    bench.declare().await;
+    let folder = Path::new(&folder);
+    bench.settings.amqp_url = address;
+    let tls = |name: &str| Tls {
+        ca_cert: Some(folder.join("ca.pem")),
+        certfile: Some(folder.join(format!("{name}.pem"))),
+        keyfile: Some(folder.join(format!("{name}.key"))),
+    };
+    let key = StepKey("cloud-base/1/announce/ended".to_owned());
+    // The same authority has signed it, and the broker has no user by this name.
+    bench.settings.tls = tls("stranger");
+    let publisher = Publisher::new(bench.settings.clone(), Clock::system());
+    let fault = publisher.ensure(&key, &ended()).await.unwrap_err().to_string();
+    assert!(fault.contains("ACCESS_REFUSED") || fault.contains("ACCESS-REFUSED"), "{fault}");
+
+    bench.settings.tls = tls("guest");
     let publisher = Publisher::new(bench.settings.clone(), Clock::system());
     publisher.ensure(&key, &ended()).await.unwrap();
     let collector = bench.collect();

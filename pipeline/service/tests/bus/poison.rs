@@ -3,6 +3,8 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::bench::{Bench, Hold, ordinary};
 
 fn with_header(id: &str, name: &str, value: AMQPValue) -> BasicProperties {
@@ -84,4 +86,109 @@ async fn every_poison_is_parked_with_its_reason_and_what_comes_behind_it_is_read
     }
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(raw.waiting().await, 0, "poison is still on the bus");
+}
+
+/// Speaks AMQP byte by byte, because the library sends no text that is none.
+struct Bytes(tokio::net::TcpStream);
+
+fn short(text: &[u8]) -> Vec<u8> {
+    [&[u8::try_from(text.len()).unwrap()], text].concat()
+}
+
+fn long(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+}
+
+impl Bytes {
+    async fn open(amqp_url: &str) -> Bytes {
+        let address =
+            amqp_url.split(['@', '/']).find(|part| part.contains(':') && part.contains("127.0.0.1"));
+        let mut bytes = Bytes(tokio::net::TcpStream::connect(address.unwrap()).await.unwrap());
+        bytes.0.write_all(b"AMQP\0\0\x09\x01").await.unwrap();
+        bytes.answer([10, 10]).await;
+        let login = [long(b""), short(b"PLAIN"), long(b"\0guest\0guest"), short(b"en_US")].concat();
+        bytes.method(0, [10, 11], &login).await;
+        bytes.answer([10, 30]).await;
+        bytes.method(0, [10, 31], &[7, 255, 0, 2, 0, 0, 0, 0]).await;
+        bytes.method(0, [10, 40], &[short(b"/"), short(b""), vec![0]].concat()).await;
+        bytes.answer([10, 41]).await;
+        bytes.method(1, [20, 10], &short(b"")).await;
+        bytes.answer([20, 11]).await;
+        bytes
+    }
+
+    async fn frame(&mut self, kind: u8, channel: u8, payload: &[u8]) {
+        let frame = [&[kind, 0, channel], &long(payload)[..], &[0xce]].concat();
+        self.0.write_all(&frame).await.unwrap();
+    }
+
+    async fn method(&mut self, channel: u8, [class, method]: [u8; 2], arguments: &[u8]) {
+        self.frame(1, channel, &[&[0, class, 0, method], arguments].concat()).await;
+    }
+
+    /// Reads up to a method of the broker.
+    async fn answer(&mut self, [class, method]: [u8; 2]) {
+        loop {
+            let mut head = [0; 7];
+            self.0.read_exact(&mut head).await.unwrap();
+            let size = u32::from_be_bytes(head[3..7].try_into().unwrap()) as usize;
+            let mut payload = vec![0; size + 1];
+            self.0.read_exact(&mut payload).await.unwrap();
+            if head[0] == 1 && payload[..4] == [0, class, 0, method] {
+                return;
+            }
+            assert!(payload[..4] != [0, 20, 0, 40] && payload[..4] != [0, 10, 0, 50], "{payload:?}");
+        }
+    }
+
+    /// Publishes `{}` with a table of headers and an id.
+    async fn publish(&mut self, key: &[u8], table: &[u8], id: &[u8]) {
+        let to = [vec![0, 0], short(b"amq.topic"), short(key), vec![0]].concat();
+        self.method(1, [60, 40], &to).await;
+        let flags = [0x20, 0x80];
+        let header = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2][..], &flags, &long(table), &short(id)].concat();
+        self.frame(2, 1, &header).await;
+        self.frame(3, 1, b"{}").await;
+    }
+
+    async fn close(mut self) {
+        self.method(1, [20, 40], &[&[0, 200][..], &short(b""), &[0; 4]].concat()).await;
+        self.answer([20, 41]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_text_where_amqp_wants_one_is_parked_and_what_comes_behind_it_is_read() {
+    let Some(bench) = Bench::new(&Hold::Shared) else { return };
+    bench.declare().await;
+    let key = |rest: &[u8]| [bench.settings.topic_prefix.as_bytes(), rest].concat();
+    let mut deep = vec![b'V'];
+    for _ in 0..20_000 {
+        deep = [&b"A"[..], &long(&deep)].concat();
+    }
+    let mut bytes = Bytes::open(&bench.settings.amqp_url).await;
+    bytes.publish(&key(b".id"), b"", b"\xff\xfe-1").await;
+    bytes.publish(&key(b".id"), b"\x01ai\0\0\0\x01", b"\xff\xfe-1").await;
+    bytes.publish(&key(b".header"), b"\x02a\xffV", b"header").await;
+    bytes.publish(&key(b".t\xe9"), b"", b"topic").await;
+    bytes.publish(&key(b".deep"), &[b"\x01a", &deep[..]].concat(), b"deep").await;
+    bytes.close().await;
+    bench.raw().await.send("after.it.all", b"{}", ordinary("behind")).await;
+    let collector = bench.collect();
+    collector.until("the message behind", |all| all.messages.iter().any(|one| one.id == "behind")).await;
+    let collected = collector.end().await;
+    assert_eq!(collected.events.len(), 1, "the consumer stumbled: {:?}", collected.events);
+    let mut reasons: Vec<&str> = collected.parked.iter().map(|parked| parked.reason.as_str()).collect();
+    reasons.sort_unstable();
+    let expected = [
+        "its id is not UTF-8",
+        "its id is not UTF-8",
+        "its topic is not UTF-8",
+        "the name of a header is not UTF-8",
+    ];
+    assert_eq!(reasons, expected);
+    let ids: std::collections::BTreeSet<&str> =
+        collected.parked.iter().map(|parked| parked.id.as_str()).collect();
+    assert_eq!(ids.len(), 4, "two would be taken for one: {ids:?}");
+    assert!(collected.messages.iter().any(|message| message.id == "deep"));
 }

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
+use lapin::tcp::{AMQPUriTcpExt, OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties};
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 
 use super::Settings;
+use super::mend::{Mended, Mending};
 
 /// How long it may take until the broker has let us in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -30,8 +33,12 @@ pub(super) async fn open(settings: &Settings, name: &str) -> Result<Connection> 
         AMQPScheme::AMQPS => certificates(settings)?,
         AMQPScheme::AMQP => OwnedTLSConfig::default(),
     };
-    let runtime = lapin::runtime::default_runtime().context("cannot use the running runtime")?;
-    let opening = Connection::connect_uri_with_config(uri, properties(settings, name), tls, runtime);
+    let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Mending(Tokio::current())));
+    let connect = async move |uri: AMQPUri, _| {
+        let stream = uri.connect_with_config_async(tls.as_ref(), &Runtime::tokio_current()).await?;
+        Ok(AsyncTcpStream::Plain(Mended::new(stream)))
+    };
+    let opening = Box::pin(Connection::connector(uri, runtime, connect, properties(settings, name)));
     tokio::time::timeout(CONNECT_LIMIT, opening)
         .await
         .map_err(|_| anyhow!("the broker at {shown} did not let us in within {} s", CONNECT_LIMIT.as_secs()))?

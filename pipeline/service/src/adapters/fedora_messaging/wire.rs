@@ -9,6 +9,7 @@ use muster_flow::announce::Announcement;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::mend::SUBSTITUTE;
 use super::{Settings, schemas};
 use crate::store::{Incoming, Parked};
 
@@ -48,16 +49,37 @@ pub fn read(delivered: Delivered<'_>, settings: &Settings, now: Timestamp) -> Re
     let headers = headers(properties);
     let headers_text = Value::Object(headers.clone()).to_string();
     let id = match properties.message_id().as_ref().map(|id| clean(id.as_str())) {
-        Some(id) if !id.is_empty() => id,
+        // Two that are no text would be taken for one.
+        Some(id) if !id.is_empty() && is_text(&id) => id,
         Some(_) | None => id_of_content(&topic, &headers_text, &body),
     };
+    let odd = odd_text(&topic, properties, &headers);
     let sent_at = headers.get("sent-at").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    match check(&topic, properties, &headers, body, settings.max_body_bytes) {
+    let checked = match odd {
+        Some(what) => Err((format!("{what} is not UTF-8"), body)),
+        None => check(&topic, properties, &headers, body, settings.max_body_bytes),
+    };
+    match checked {
         Ok(body) => Read::Message(Incoming { id, topic, headers: headers_text, body, sent_at }),
         Err((reason, body)) => {
             Read::Poison(Parked { id, topic, reason, headers: headers_text, body, received: now })
         }
     }
+}
+
+/// Which of the texts that AMQP wants in UTF-8 came as something else. `mend` has marked where.
+fn odd_text(topic: &str, properties: &BasicProperties, headers: &Map<String, Value>) -> Option<&'static str> {
+    let id = properties.message_id().as_ref().is_some_and(|id| !is_text(id.as_str()));
+    let odd = [
+        (id, "its id"),
+        (!is_text(topic), "its topic"),
+        (headers.keys().any(|key| !is_text(key)), "the name of a header"),
+    ];
+    odd.into_iter().find_map(|(is_odd, what)| is_odd.then_some(what))
+}
+
+fn is_text(text: &str) -> bool {
+    !text.as_bytes().contains(&SUBSTITUTE)
 }
 
 /// The body as JSON text, or the reason and the body as it came.
