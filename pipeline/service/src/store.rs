@@ -12,6 +12,7 @@ mod steps;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -25,6 +26,9 @@ pub use steps::{Claimed, Ending};
 
 use crate::clock::Clock;
 pub(crate) use crate::{decode, encode};
+
+/// How long a database that is away is waited for: pages and commands say so before a person gives up.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How many connections one process opens at the most.
 const CONNECTIONS: u32 = 6;
@@ -68,6 +72,7 @@ impl Store {
             AnyConnectOptions::from_str(&url).context("cannot understand the database's address")?;
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {

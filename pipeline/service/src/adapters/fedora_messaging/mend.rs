@@ -357,7 +357,7 @@ mod tests {
     fn the_deepest_tables_become_bytes() {
         let mut value = vec![b'V'];
         for _ in 0..2000 {
-            value = [&[b'A'], &u32::try_from(value.len()).unwrap().to_be_bytes()[..], &value].concat();
+            value = [b"A", &u32::try_from(value.len()).unwrap().to_be_bytes()[..], &value].concat();
         }
         let table = [&[1, b'k'], &value[..]].concat();
         let length = u32::try_from(table.len()).unwrap().to_be_bytes();
