@@ -45,8 +45,8 @@ pub struct Settings {
     pub accelerator: Choice,
     /// The emulator's name or path.
     pub program: PathBuf,
-    /// Processors of a guest.
-    pub cpus: u32,
+    /// Processors of a guest; as many as the accelerator makes sense with, when it is not set.
+    pub cpus: Option<u32>,
     /// Seconds from power-on, or from a reboot, to a login.
     pub boot_limit_s: u64,
     /// The user that metadata admits and that tests run as.
@@ -62,7 +62,7 @@ impl Default for Settings {
         Settings {
             accelerator: Choice::Auto,
             program: PathBuf::from("qemu-system-x86_64"),
-            cpus: 2,
+            cpus: None,
             boot_limit_s: 300,
             login: "root".to_owned(),
             uefi_code: None,

@@ -53,6 +53,14 @@ impl Accelerator {
         }
     }
 
+    /// How many processors a guest has. An emulated second one takes more from the guest beside it than it gives.
+    pub fn processors(self) -> u32 {
+        match self {
+            Accelerator::Kvm => 2,
+            Accelerator::Tcg => 1,
+        }
+    }
+
     /// How long the probe may take. KVM needs a tenth of a second, or is none.
     fn limit(self) -> Duration {
         match self {

@@ -173,7 +173,7 @@ fn arguments(plan: &Plan<'_>, settings: &Settings) -> Result<Vec<String>> {
     add("-machine", kind.to_owned());
     add("-accel", accelerator.argument().to_owned());
     add("-cpu", accelerator.processor().to_owned());
-    add("-smp", settings.cpus.to_string());
+    add("-smp", settings.cpus.unwrap_or(accelerator.processors()).to_string());
     add("-m", cell.memory_mib.to_string());
     add("-display", "none".to_owned());
     add("-vga", "std".to_owned());
