@@ -3,6 +3,7 @@
 pub mod definitions;
 pub mod destination;
 pub mod fedora_messaging;
+pub mod koji;
 pub mod local;
 pub mod mirror;
 pub mod ostree_repo;
