@@ -1,5 +1,6 @@
 //! One file or folder per outside system. Each implements `Port` for the work that is done there.
 
+pub mod builders;
 pub mod definitions;
 pub mod destination;
 pub mod fedora_messaging;

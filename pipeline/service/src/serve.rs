@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::adapters::builders::Builders;
 use crate::adapters::destination::Destinations;
 use crate::adapters::fedora_messaging::{consumer, publisher::Publisher};
 use crate::adapters::local::LocalBuilder;
@@ -74,8 +75,9 @@ fn ports(
         Some(bus) => Box::new(Publisher::new(bus.clone(), clock.clone())),
         None => Box::new(NoBus),
     };
+    let local = LocalBuilder { jobs: jobs("build", settings, config)? };
     Ok(Ports {
-        build: Box::new(LocalBuilder { jobs: jobs("build", settings, config)? }),
+        build: Box::new(Builders::new(local, settings.koji.as_ref())?),
         smoketest: Box::new(QemuCloudlet::new(jobs("smoketest", settings, config)?)),
         upload: Box::new(Arc::clone(&destinations)),
         verify: Box::new(Arc::clone(&destinations)),

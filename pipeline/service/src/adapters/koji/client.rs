@@ -17,7 +17,7 @@ use super::xml::{self, Reply};
 use crate::http;
 
 /// How long the hub may be silent. A hub whose broker is away takes 30 s for each call that says something there.
-const SILENCE: Duration = Duration::from_secs(120);
+const SILENCE: Duration = Duration::from_mins(2);
 
 /// How long the hub may be silent while it reads a whole image to hash it.
 const HASHING: Duration = Duration::from_mins(30);
@@ -84,7 +84,9 @@ impl Hub {
                 code: fault.get("faultCode").and_then(Value::as_i64).ok_or_else(garbled)?,
                 text: fault.get("faultString").and_then(Value::as_str).ok_or_else(garbled)?.to_owned(),
             })),
-            _ => Err(garbled()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(garbled())
+            }
         });
         outcomes.collect()
     }

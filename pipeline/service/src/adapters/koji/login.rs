@@ -35,7 +35,7 @@ pub(super) struct Ticket {
 pub(super) async fn log_in(hub: &Hub, login: &Login) -> Result<Ticket, CallError> {
     let reply = match login {
         Login::Password { username, password_file } => {
-            let password = first_line(password_file).await.map_err(told)?;
+            let password = first_line(password_file).await.map_err(|error| told(&error))?;
             let params = [json!(username), json!(password), keywords(json!({ "opts": null }))];
             hub.send(Post::of_call("login", &params), HeaderMap::new()).await
         }
@@ -68,7 +68,7 @@ pub(super) async fn log_in(hub: &Hub, login: &Login) -> Result<Ticket, CallError
     }
 }
 
-fn told(error: anyhow::Error) -> CallError {
+fn told(error: &anyhow::Error) -> CallError {
     CallError::Login(format!("{error:#}"))
 }
 
@@ -95,7 +95,7 @@ async fn by_curl(hub: &Hub, curl: Program) -> Result<Value, CallError> {
     let body = xml::call(METHOD, &[keywords(json!({ "proxyuser": null }))]);
     let finished = curl.arg(format!("{}/ssllogin", hub.url())).input(body).run().await;
     let finished = finished.map_err(|error| CallError::Login(error.to_string()))?;
-    let (reply, status) = split(&finished.stdout).map_err(told)?;
+    let (reply, status) = split(&finished.stdout).map_err(|error| told(&error))?;
     client::judge(METHOD, status, reply)
 }
 

@@ -82,6 +82,16 @@ pub enum Login {
     },
 }
 
+impl Login {
+    /// The program that it needs.
+    pub fn program(&self) -> Option<&'static str> {
+        match self {
+            Login::Kerberos { .. } | Login::Certificate { .. } => Some("curl"),
+            Login::Password { .. } => None,
+        }
+    }
+}
+
 impl Settings {
     /// The value for a recipe of this version.
     pub fn of_version(value: &str, version: &str) -> String {

@@ -81,7 +81,9 @@ fn write(text: &mut String, value: &Value) {
         Value::String(value) => tagged(text, "string", value),
         Value::Array(values) => {
             text.push_str("<array><data>\n");
-            values.iter().for_each(|value| write(text, value));
+            for value in values {
+                write(text, value);
+            }
             text.push_str("</data></array>");
         }
         Value::Object(members) => {
