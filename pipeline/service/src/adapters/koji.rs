@@ -83,20 +83,45 @@ impl KojiBuilder {
         client::typed("listTasks", self.session.call("listTasks", &listing.params()).await?)
     }
 
-    /// The task of a step; or, for a further try, the one that a person had done again on Koji's own pages.
-    async fn find(&self, key: &StepKey, made: i64) -> Result<Option<Task>, CallError> {
+    /// The task of a step; or, for a further try, one of an earlier try that serves as well.
+    async fn find(&self, key: &StepKey, made: i64, image: &KojiImage) -> Result<Option<Task>, CallError> {
         let ours = self.ours(made).await?;
-        let of = |key: &StepKey| {
-            let mark = self.mark(key, made);
-            ours.iter().filter(move |task| mark.is_on(task))
-        };
-        if let Some(task) = of(key).max_by_key(|task| task.id) {
+        if let Some(task) = self.find_among(&ours, key, made, image) {
             return Ok(Some(task.clone()));
         }
-        let Some(first) = mark::previous(key).and_then(|key| of(&key).min_by_key(|task| task.id)) else {
+        let Some(first) = mark::previous(key).and_then(|key| self.marked(&ours, &key, made).pop()) else {
             return Ok(None);
         };
+        // A person may have had it done again on Koji's own pages.
         Ok(self.resubmitted(first).await?.filter(|task| !task.state.is_broken()))
+    }
+
+    fn find_among<'a>(
+        &self,
+        ours: &'a [Task],
+        key: &StepKey,
+        made: i64,
+        image: &KojiImage,
+    ) -> Option<&'a Task> {
+        if let Some(task) = self.marked(ours, key, made).first() {
+            return Some(task);
+        }
+        if image.scratch {
+            return None;
+        }
+        // Koji keeps one build of a name, version and release: there can be no other.
+        let mut earlier = std::iter::successors(mark::previous(key), mark::previous);
+        earlier.find_map(|key| {
+            self.marked(ours, &key, made).into_iter().find(|task| task.state == State::Closed)
+        })
+    }
+
+    /// The tasks with a step's mark, newest first.
+    fn marked<'a>(&self, ours: &'a [Task], key: &StepKey, made: i64) -> Vec<&'a Task> {
+        let mark = self.mark(key, made);
+        let mut tasks: Vec<&Task> = ours.iter().filter(|task| mark.is_on(task)).collect();
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
+        tasks
     }
 
     /// The newest task that asks for the very same, whoever had it done again.
@@ -111,7 +136,7 @@ impl KojiBuilder {
 
     async fn preflight(&self, request: &BuildRequest, image: &KojiImage) -> Result<(), Fault> {
         let target = Settings::of_version(&self.settings.target, &request.version);
-        let mut missing = image::faults(request, image);
+        let mut missing = image::faults(&request.product, &request.version, &request.packages);
         if missing.is_empty() {
             missing.extend(preflight::rights(&self.session).await?);
             missing.extend(preflight::lacks(&self.hub, &target, image).await?);
@@ -128,7 +153,7 @@ impl KojiBuilder {
             Ok(reply) => Ok(client::typed("buildImageOz", reply)?),
             // An earlier call, whose answer was lost, did make the task.
             Err(error) if error.is(code::REPEATED) => {
-                let task = self.find(key, request.source_date_epoch).await?;
+                let task = self.find(key, request.source_date_epoch, image).await?;
                 task.map(|task| task.id).ok_or_else(|| error.into())
             }
             Err(error) => Err(error.into()),
@@ -191,7 +216,7 @@ impl Port<Build> for KojiBuilder {
         let Some(image) = &request.koji else {
             return Err(Fault::GiveUp("its recipe does not say that Koji builds it".to_owned()));
         };
-        let task = if let Some(task) = self.find(key, request.source_date_epoch).await? {
+        let task = if let Some(task) = self.find(key, request.source_date_epoch, image).await? {
             task.id
         } else {
             self.preflight(request, image).await?;

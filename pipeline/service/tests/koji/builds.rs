@@ -1,11 +1,13 @@
 //! One step is one task, whatever dies when.
 
 use muster::port::{Observation, Port};
+use muster_flow::build::BuildRequest;
 use muster_flow::step::StepKey;
+use muster_lab::death;
 use muster_lab::koji::TaskState;
 use serde_json::json;
 
-use crate::ground::{Ground, failed, image, key, made, request, running};
+use crate::ground::{Ground, failed, given_up, image, key, made, request, running};
 
 #[tokio::test]
 async fn an_image_is_asked_for_as_builders_need_it() {
@@ -168,6 +170,58 @@ async fn a_further_try_takes_what_somebody_had_done_again_and_else_makes_its_own
     let handle = ground.builder.ensure(&third, &request()).await.unwrap();
     assert_eq!(ground.hub.count("buildImageOz"), 2);
     assert!(running(ground.look(&handle).await).starts_with("Koji task 35 is free"));
+}
+
+/// A build that Koji keeps.
+fn kept() -> BuildRequest {
+    let mut request = request();
+    request.koji.as_mut().unwrap().scratch = false;
+    request
+}
+
+#[tokio::test]
+async fn a_build_that_is_kept_records_its_packages_and_is_never_made_anew() {
+    let ground = Ground::new().await;
+    let handle = ground.builder.ensure(&key(), &kept()).await.unwrap();
+    ground.hub.finish(33, &image());
+    let output = made(ground.look(&handle).await);
+    let packages: Vec<_> =
+        output.packages.iter().map(|package| format!("{}.{}", package.nvr(), package.arch)).collect();
+    assert_eq!(packages, ["bash-5.3.0-2.fc43.aarch64", "bash-5.3.0-2.fc43.x86_64"]);
+    assert_eq!(output.warnings, Vec::<String>::new());
+    // A further try, because what was fetched was lost: the name, version and release are taken.
+    for generation in 2..5 {
+        let key = StepKey::of_generation(&key().0, generation);
+        let handle = ground.builder.ensure(&key, &kept()).await.unwrap();
+        made(ground.look(&handle).await);
+    }
+    assert_eq!(ground.hub.count("buildImageOz"), 1);
+}
+
+#[tokio::test]
+async fn a_build_that_is_kept_needs_its_package_in_the_tags_list() {
+    let ground = Ground::new().await;
+    ground.hub.list_packages("f43", &[]);
+    let why = given_up(ground.builder.ensure(&key(), &kept()).await);
+    assert!(why.contains("koji add-pkg --owner=WHO f43 Lab"), "{why}");
+    ground.ensure().await.unwrap();
+    assert_eq!(ground.hub.count("buildImageOz"), 1, "a scratch image needs no list");
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_it_makes_one_task() {
+    let mut survived = false;
+    let mut polls = 1;
+    while !survived {
+        let mut ground = Ground::new().await;
+        survived = death::after(polls, ground.ensure()).await.is_some();
+        ground.restart();
+        let handle = ground.ensure().await.unwrap();
+        running(ground.look(&handle).await);
+        assert_eq!(ground.hub.tasks("image").len(), 1, "killed after {polls} polls");
+        polls += 1;
+    }
+    assert!(polls > 10, "it was killed in between");
 }
 
 #[tokio::test]

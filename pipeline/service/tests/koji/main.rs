@@ -9,3 +9,4 @@ mod files;
 mod checks;
 mod shapes;
 mod sweeps;
+mod story;

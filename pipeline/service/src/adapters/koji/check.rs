@@ -5,6 +5,7 @@ use muster_flow::recipe::{Builder, Recipe};
 
 use super::client::Hub;
 use super::error::CallError;
+use super::image;
 use super::preflight;
 use super::session::Session;
 use super::settings::Settings;
@@ -27,8 +28,10 @@ pub async fn check(settings: &Settings, recipes: &[Recipe]) -> Vec<(Option<Strin
         // As a release: whatever holds for one holds for a scratch image.
         let image = KojiImage::kept(recipe, "1");
         let target = Settings::of_version(&settings.target, &recipe.version);
-        let lacks =
+        let mut lacks = image::faults(&recipe.product, &recipe.version, &recipe.packages);
+        let there =
             preflight::lacks(&hub, &target, &image).await.unwrap_or_else(|error| vec![error.to_string()]);
+        lacks.extend(there);
         lines.extend(lacks.into_iter().map(|line| (Some(recipe.name.clone()), line)));
     }
     lines

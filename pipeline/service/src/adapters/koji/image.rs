@@ -2,7 +2,7 @@
 
 use muster_definition::kickstart::{self, Syntax};
 use muster_flow::build::{BuildRequest, KojiImage};
-use muster_flow::recipe::{Form, Product};
+use muster_flow::recipe::{Form, Packages, Product};
 use serde_json::{Value, json};
 
 use super::mark::Mark;
@@ -22,20 +22,18 @@ pub fn file_name(request: &BuildRequest) -> String {
 }
 
 /// What keeps Koji from ever building it, whatever the hub says.
-pub fn faults(request: &BuildRequest, image: &KojiImage) -> Vec<String> {
+pub fn faults(product: &Product, version: &str, packages: &Packages) -> Vec<String> {
     let mut faults = Vec::new();
-    match request.product {
+    match product {
         Product::Disk => {}
         Product::Container | Product::Ostree => {
             faults.push("on Koji only disk images are built so far: choose the local builder".to_owned());
         }
     }
-    for (what, text) in [("version", &request.version), ("release", &image.release)] {
-        if text.contains('-') {
-            faults.push(format!("Koji takes no {what} with a hyphen, such as {text:?}"));
-        }
+    if version.contains('-') {
+        faults.push(format!("Koji takes no version with a hyphen, such as {version:?}"));
     }
-    for repository in &request.packages.repositories {
+    for repository in &packages.repositories {
         if !repository.baseurl.starts_with("http://") && !repository.baseurl.starts_with("https://") {
             let (name, url) = (&repository.name, &repository.baseurl);
             faults.push(format!("Koji's builders cannot read the repository {name} at {url}"));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use muster_flow::build::{Artifact, BuildOutput, Link};
+use muster_flow::build::{Artifact, BuildOutput, Link, Package};
 use muster_flow::recipe::Form;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,11 +18,33 @@ use crate::port::{Fault, Observation};
 /// The largest log that is kept.
 const LARGEST_LOG: u64 = 64 << 20;
 
+/// What a person should know of every scratch image.
+const NO_PACKAGES: &str = "Koji records no packages of a scratch image, so that none are known of it";
+
 /// What a child says it made.
 #[derive(Debug, Deserialize)]
 struct Made {
     files: Vec<String>,
     logs: Vec<String>,
+    /// Empty for a scratch image.
+    #[serde(default)]
+    rpmlist: Vec<Rpm>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Rpm {
+    name: String,
+    epoch: Option<u32>,
+    version: String,
+    release: String,
+    arch: String,
+}
+
+impl From<Rpm> for Package {
+    fn from(rpm: Rpm) -> Package {
+        let Rpm { name, epoch, version, release, arch } = rpm;
+        Package { name, epoch: epoch.unwrap_or(0), version, release, arch }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,6 +65,7 @@ struct Child<'a> {
     arch: &'a str,
     images: Vec<(Form, String, u64)>,
     logs: Vec<(String, u64)>,
+    packages: Vec<Package>,
 }
 
 /// Fetches everything that a closed task made, into `folder`.
@@ -62,9 +85,6 @@ pub(super) async fn fetch(
             text: format!("Koji task {}", tree.task.id),
             url: settings.task_page(tree.task.id),
         }],
-        warnings: vec![
-            "Koji records no packages of a scratch image, so that none are known of it".to_owned(),
-        ],
         ..BuildOutput::default()
     };
     for child in &children {
@@ -85,6 +105,12 @@ pub(super) async fn fetch(
                 output.log = wanted.path.display().to_string();
             }
         }
+    }
+    output.packages = children.into_iter().flat_map(|child| child.packages).collect();
+    output.packages.sort();
+    output.packages.dedup();
+    if output.packages.is_empty() {
+        output.warnings.push(NO_PACKAGES.to_owned());
     }
     Ok(Observation::Succeeded(output))
 }
@@ -123,7 +149,7 @@ async fn children<'a>(
             let stat = serde_json::from_value::<Stat>(listed.get(name)?.clone()).ok()?;
             stat.st_size.parse::<u64>().ok()
         };
-        let mut child = Child { task, arch, images: Vec::new(), logs: Vec::new() };
+        let mut child = Child { task, arch, images: Vec::new(), logs: Vec::new(), packages: Vec::new() };
         for form in &watched.forms {
             let name = watched.artifact_name(arch, *form);
             if !made.files.contains(&name) {
@@ -136,6 +162,7 @@ async fn children<'a>(
         }
         let logs = made.logs.into_iter().filter(|name| is_plain(name));
         child.logs.extend(logs.filter_map(|name| size(&name).map(|size| (name, size))));
+        child.packages = made.rpmlist.into_iter().map(Package::from).collect();
         children.push(child);
     }
     Ok(Ok(children))
