@@ -1,9 +1,11 @@
-//! Building: one step per architecture.
+//! Building: one step per architecture, or one for all on Koji.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::Candidate;
-use crate::recipe::{Definition, Form, Packages, Product};
+use crate::candidate::{Candidate, Purpose};
+use crate::recipe::{Builder, Definition, Form, Packages, Product, Recipe};
 use crate::step::{Wanted, Work};
 
 /// The building of one recipe for one architecture.
@@ -27,7 +29,7 @@ pub struct BuildRequest {
     pub product: Product,
     /// Where packages come from.
     pub packages: Packages,
-    /// The architecture.
+    /// The architecture; several, joined by plus signs, where one build makes the images of all.
     pub arch: String,
     /// The distribution's version, such as `43`.
     pub version: String,
@@ -35,6 +37,40 @@ pub struct BuildRequest {
     pub file_stem: String,
     /// Seconds since 1970 that every time stamp in the image is held to.
     pub source_date_epoch: i64,
+    /// What Koji is asked for beside that, when it is Koji that builds.
+    #[serde(default)]
+    pub koji: Option<KojiImage>,
+}
+
+/// An image as Koji knows it: one task makes it for all architectures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KojiImage {
+    /// The name, which is a package's name there.
+    pub name: String,
+    /// The release.
+    pub release: String,
+    /// The architectures.
+    pub arches: Vec<String>,
+    /// The forms that somebody wants of it.
+    pub forms: Vec<Form>,
+    /// Whether it only proves a change, and is no build that Koji keeps.
+    pub scratch: bool,
+}
+
+impl KojiImage {
+    /// The image of a recipe, as one that Koji keeps.
+    pub fn kept(recipe: &Recipe, release: &str) -> Self {
+        let booted = recipe.smoketests.cells.iter().map(|cell| cell.artifact);
+        let published = recipe.destinations.iter().map(|destination| destination.takes);
+        let forms: BTreeSet<Form> = booted.chain(published).collect();
+        KojiImage {
+            name: recipe.image.clone(),
+            release: release.to_owned(),
+            arches: recipe.arches.clone(),
+            forms: if forms.is_empty() { vec![Form::Qcow2] } else { forms.into_iter().collect() },
+            scratch: false,
+        }
+    }
 }
 
 /// What a builder made.
@@ -48,6 +84,18 @@ pub struct BuildOutput {
     pub warnings: Vec<String>,
     /// The path of the log.
     pub log: String,
+    /// Where more about it can be seen: the builder's own pages and logs.
+    #[serde(default)]
+    pub links: Vec<Link>,
+}
+
+/// A place where more can be seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// What is there.
+    pub text: String,
+    /// The address.
+    pub url: String,
 }
 
 /// One file, or one folder that is one thing (an OCI layout, an OSTree repository).
@@ -93,21 +141,30 @@ impl Package {
 /// The builds a candidate needs.
 pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Build>> {
     let recipe = &candidate.recipe;
-    recipe
-        .arches
-        .iter()
-        .map(|arch| Wanted {
-            key: candidate.key(&format!("build/{arch}")),
-            request: BuildRequest {
-                recipe: recipe.name.clone(),
-                definition: candidate.definition.clone(),
-                product: recipe.product.clone(),
-                packages: recipe.packages.clone(),
-                arch: arch.clone(),
-                version: recipe.version.clone(),
-                file_stem: format!("{}-{}-{}.{arch}", recipe.image, recipe.version, candidate.id.release()),
-                source_date_epoch: candidate.created.as_second(),
-            },
-        })
-        .collect()
+    match recipe.builder {
+        Builder::Local => recipe.arches.iter().map(|arch| build(candidate, arch, None)).collect(),
+        Builder::Koji => {
+            let scratch = candidate.purpose == Purpose::Scratch;
+            let image = KojiImage { scratch, ..KojiImage::kept(recipe, candidate.id.release()) };
+            vec![build(candidate, &recipe.arches.join("+"), Some(image))]
+        }
+    }
+}
+
+fn build(candidate: &Candidate, arch: &str, koji: Option<KojiImage>) -> Wanted<Build> {
+    let recipe = &candidate.recipe;
+    Wanted {
+        key: candidate.key(&format!("build/{arch}")),
+        request: BuildRequest {
+            recipe: recipe.name.clone(),
+            definition: candidate.definition.clone(),
+            product: recipe.product.clone(),
+            packages: recipe.packages.clone(),
+            arch: arch.to_owned(),
+            version: recipe.version.clone(),
+            file_stem: format!("{}-{}-{}.{arch}", recipe.image, recipe.version, candidate.id.release()),
+            source_date_epoch: candidate.created.as_second(),
+            koji,
+        },
+    }
 }

@@ -24,6 +24,9 @@ pub struct Recipe {
     pub definition: DefinitionFile,
     /// What is made.
     pub product: Product,
+    /// Who makes it.
+    #[serde(default)]
+    pub builder: Builder,
     /// The distribution's version, such as `43`.
     pub version: String,
     /// The architectures it is built for, in the spelling of RPM.
@@ -89,6 +92,17 @@ pub enum Product {
     Container,
     /// An OSTree commit and a disk image that boots it, from a treefile.
     Ostree,
+}
+
+/// Who makes an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Builder {
+    /// This machine.
+    #[default]
+    Local,
+    /// A Koji hub's builders.
+    Koji,
 }
 
 /// Where the packages of a recipe come from.

@@ -187,11 +187,9 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Smoketest>> {
         packages.sort();
         let commit = output.artifacts.iter().find(|artifact| artifact.form == Form::OstreeCommit);
         for cell in &candidate.recipe.smoketests.cells {
-            let Some(artifact) = output.artifacts.iter().find(|artifact| artifact.form == cell.artifact)
-            else {
-                continue;
-            };
-            wanted.push(Wanted {
+            // One build may have made the images of several architectures: each is booted.
+            let artifacts = output.artifacts.iter().filter(|artifact| artifact.form == cell.artifact);
+            wanted.extend(artifacts.map(|artifact| Wanted {
                 key: candidate.key(&format!("smoketest/{}/{}", artifact.arch, cell.name)),
                 request: SmoketestRequest {
                     candidate: candidate.id.to_string(),
@@ -202,7 +200,7 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Smoketest>> {
                     ostree_commit: commit.map(|commit| commit.digest.clone()),
                     budgets: candidate.recipe.smoketests.budgets.clone(),
                 },
-            });
+            }));
         }
     }
     wanted

@@ -213,6 +213,7 @@ fn built(mut candidate: Candidate) -> Candidate {
             version: recipe.version.clone(),
             file_stem: "i".to_owned(),
             source_date_epoch: 0,
+            koji: None,
         },
         progress: Progress::Succeeded(BuildOutput { artifacts: vec![artifact()], ..BuildOutput::default() }),
     });

@@ -8,3 +8,4 @@ pub mod ports;
 pub mod upstream;
 pub mod death;
 pub mod database;
+pub mod koji;

@@ -11,7 +11,7 @@ use muster::upstream::{Digest, Upstream};
 use muster_flow::change::{Change, Origin, What};
 use muster_flow::gate::Policy;
 use muster_flow::recipe::{
-    Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
+    Builder, Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
     Metadata, Packages, Product, Recipe,
 };
 use muster_flow::relevance::{self, Knowledge};
@@ -112,6 +112,7 @@ pub fn recipe(name: &str) -> Recipe {
             branch: String::new(),
         },
         product: Product::Disk,
+        builder: Builder::Local,
         version: "43".to_owned(),
         arches: vec!["x86_64".to_owned()],
         packages: Packages { tags: vec!["f43".to_owned()], ..Packages::default() },

@@ -1,8 +1,10 @@
 //! One file or folder per outside system. Each implements `Port` for the work that is done there.
 
+pub mod builders;
 pub mod definitions;
 pub mod destination;
 pub mod fedora_messaging;
+pub mod koji;
 pub mod local;
 pub mod mirror;
 pub mod ostree_repo;

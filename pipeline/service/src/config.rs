@@ -25,6 +25,8 @@ pub struct Settings {
     pub engine: Engine,
     /// The bus; without it only people, sweeps and the calendar bring changes.
     pub bus: Option<adapters::fedora_messaging::Settings>,
+    /// The Koji hub that builds the images whose recipes say so.
+    pub koji: Option<adapters::koji::Settings>,
     /// The local builder.
     pub builder: adapters::local::Settings,
     /// The QEMU cloudlet.

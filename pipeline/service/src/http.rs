@@ -12,12 +12,15 @@ const READ_LIMIT: Duration = Duration::from_mins(1);
 
 /// A client with time limits. The whole of an answer may take as long as it flows.
 pub fn client() -> Result<reqwest::Client> {
+    builder().build().context("cannot make an HTTP client")
+}
+
+/// The same, for those who must change something about it.
+pub fn builder() -> reqwest::ClientBuilder {
     // It fails only when a provider is installed already, which is what we want.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .connect_timeout(CONNECT_LIMIT)
         .read_timeout(READ_LIMIT)
         .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .context("cannot make an HTTP client")
 }

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
+use crate::adapters::builders::Builders;
 use crate::adapters::destination::Destinations;
 use crate::adapters::fedora_messaging::{consumer, publisher::Publisher};
 use crate::adapters::local::LocalBuilder;
@@ -80,8 +81,9 @@ fn ports(here: &Here<'_>, destinations: Destinations, clock: &Clock) -> Result<P
         Some(bus) => Box::new(Publisher::new(bus.clone(), clock.clone())),
         None => Box::new(NoBus),
     };
+    let local = LocalBuilder { jobs: here.jobs("build")? };
     Ok(Ports {
-        build: Box::new(LocalBuilder { jobs: here.jobs("build")? }),
+        build: Box::new(Builders::new(local, here.settings.koji.as_ref())?),
         smoketest: Box::new(QemuCloudlet::new(here.jobs("smoketest")?)),
         upload: Box::new(Arc::clone(&destinations)),
         verify: Box::new(Arc::clone(&destinations)),

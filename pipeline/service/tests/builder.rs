@@ -48,6 +48,7 @@ fn request(distribution: &Path, product: Product, text: &str) -> BuildRequest {
         version: "43".to_owned(),
         file_stem: "Murmur-Cloud-Base-43-20260921.0.x86_64".to_owned(),
         source_date_epoch: EPOCH,
+        koji: None,
     }
 }
 

@@ -281,6 +281,7 @@ async fn build(distribution: &Path, folder: &Path, product: Product, text: &str)
         version: "43".to_owned(),
         file_stem: "Murmur-Cloud-Base-43-20261121.0.x86_64".to_owned(),
         source_date_epoch: 1_790_000_000,
+        koji: None,
     };
     let desk = Desk { folder: folder.to_owned() };
     fs::create_dir_all(desk.work()).unwrap();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use muster_flow::candidate::{Candidate, CandidateId, Decisions, Life, Purpose, Steps};
 use muster_flow::gate::Policy;
 use muster_flow::recipe::{
-    Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
+    Builder, Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
     Metadata, Packages, Product, Recipe,
 };
 use muster_flow::smoketest::{Before, Test, Weight};
@@ -37,6 +37,7 @@ pub fn recipe() -> Recipe {
             branch: String::new(),
         },
         product: Product::Disk,
+        builder: Builder::Local,
         version: "43".to_owned(),
         arches: vec!["x86_64".to_owned()],
         packages: Packages::default(),

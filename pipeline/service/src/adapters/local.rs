@@ -193,7 +193,7 @@ async fn disk_image(workshop: &Workshop) -> Result<BuildOutput> {
     workshop.phase("clean", clean(workshop, wanted::DATABASE)).await?;
     workshop.phase("file systems", disk::fill(workshop, &disk, &workshop.root)).await?;
     let artifacts = workshop.phase("compress", finish_disk(workshop, disk)).await?;
-    Ok(BuildOutput { artifacts, packages, warnings, log: String::new() })
+    Ok(BuildOutput { artifacts, packages, warnings, ..BuildOutput::default() })
 }
 
 async fn container_image(workshop: &Workshop) -> Result<BuildOutput> {
@@ -209,7 +209,7 @@ async fn container_image(workshop: &Workshop) -> Result<BuildOutput> {
     workshop.phase("clean", clean(workshop, wanted::DATABASE)).await?;
     let artifact = workshop.phase("layer", layout_of(workshop)).await?;
     workshop::remove(&workshop.desk.work())?;
-    Ok(BuildOutput { artifacts: vec![artifact], packages, warnings, log: String::new() })
+    Ok(BuildOutput { artifacts: vec![artifact], packages, warnings, ..BuildOutput::default() })
 }
 
 async fn layout_of(workshop: &Workshop) -> Result<Artifact> {

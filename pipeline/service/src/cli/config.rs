@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use muster_flow::recipe::{DestinationKind, Form, Product, Recipe};
+use muster_flow::recipe::{Builder, DestinationKind, Form, Product, Recipe};
 use muster_flow::smoketest::Test;
 use serde::Serialize;
 
 use super::call::{Call, Ending, Failure};
 use super::output;
 use crate::adapters::destination::{self, Destinations};
-use crate::adapters::{local, qemu};
+use crate::adapters::{koji, local, qemu};
 use crate::calendar::Calendar;
 use crate::config::Settings;
 use crate::program;
@@ -30,7 +30,8 @@ Example:
   muster --config muster.toml config check && echo ready
 
 It reads the settings, every recipe with its definition and smoketests, the keys, and looks for the
-programs that are needed. It exits with 4 when it found faults.")]
+programs that are needed. It logs in to the Koji hub, if there is one, and asks it about permissions,
+targets, architectures and package lists. It exits with 4 when it found faults.")]
     Check,
 }
 
@@ -91,7 +92,8 @@ async fn check(call: &Call) -> Result<Checked, Failure> {
             }
         }
     }
-    faults.lines("programs", missing_programs(&recipes));
+    look_at_koji(settings, &recipes, &mut faults).await;
+    faults.lines("programs", missing_programs(settings, &recipes));
     let recipes = recipes.into_iter().map(|recipe| recipe.name).collect();
     Ok(Checked { recipes, faults: faults.0 })
 }
@@ -144,6 +146,21 @@ fn look_at(recipe: &Recipe, settings: &Settings) -> Vec<String> {
     faults
 }
 
+/// What the hub lacks for the recipes that it builds.
+async fn look_at_koji(settings: &Settings, recipes: &[Recipe], faults: &mut Faults) {
+    if let Some(koji) = &settings.koji {
+        for (recipe, line) in koji::check(koji, recipes).await {
+            let about = recipe.map_or_else(|| "koji".to_owned(), |name| format!("recipe {name}"));
+            faults.lines(&about, vec![line]);
+        }
+        return;
+    }
+    for recipe in recipes.iter().filter(|recipe| recipe.builder == Builder::Koji) {
+        let line = "Koji builds it; add [koji] to the configuration".to_owned();
+        faults.lines(&format!("recipe {}", recipe.name), vec![line]);
+    }
+}
+
 fn forms(product: &Product) -> &'static [Form] {
     match product {
         Product::Disk => &[Form::Raw, Form::Qcow2],
@@ -176,12 +193,13 @@ fn look_at_tests(recipe: &Recipe, tests: &[Test]) -> Vec<String> {
     faults
 }
 
-fn missing_programs(recipes: &[Recipe]) -> Vec<String> {
-    let mut needed: Vec<&str> =
-        recipes.iter().flat_map(|recipe| local::programs(&recipe.product)).copied().collect();
+fn missing_programs(settings: &Settings, recipes: &[Recipe]) -> Vec<String> {
+    let here = recipes.iter().filter(|recipe| recipe.builder == Builder::Local);
+    let mut needed: Vec<&str> = here.flat_map(|recipe| local::programs(&recipe.product)).copied().collect();
     if recipes.iter().any(|recipe| !recipe.smoketests.cells.is_empty()) {
         needed.extend(qemu::PROGRAMS);
     }
+    needed.extend(settings.koji.iter().filter_map(|koji| koji.login.program()));
     needed.sort_unstable();
     needed.dedup();
     let missing = needed.into_iter().filter(|name| program::find(name).is_none());

@@ -89,5 +89,10 @@ fn line(moment: &Moment) -> String {
         text.push_str(&output::wrap(moment.note.trim(), &" ".repeat(25), WIDTH + 25));
         text.push('\n');
     }
+    // What stands in the note already is not said twice.
+    for link in moment.links.iter().filter(|link| !moment.note.contains(&link.url)) {
+        let _ =
+            writeln!(text, "{}{}: {}", " ".repeat(25), output::plain(&link.text), output::plain(&link.url));
+    }
     text
 }

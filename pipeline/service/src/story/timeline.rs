@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use muster_flow::announce::Announcement;
+use muster_flow::build::Link;
 use muster_flow::candidate::{Candidate, Life};
 use muster_flow::gate::Ruling;
 use muster_flow::publish::PromoteRequest;
@@ -38,11 +39,13 @@ pub struct Moment {
     pub note: String,
     /// The step it is about, by its key.
     pub step: Option<String>,
+    /// Where more about it can be seen.
+    pub links: Vec<Link>,
 }
 
 impl Moment {
     fn event(at: Timestamp, text: String, note: String) -> Self {
-        Moment { at: Some(at), took_s: None, mark: Mark::Done, text, note, step: None }
+        Moment { at: Some(at), took_s: None, mark: Mark::Done, text, note, step: None, links: Vec::new() }
     }
 }
 
@@ -187,6 +190,7 @@ fn moments<W: Work>(
             mark: Mark::of_step(step, fault),
             text,
             note,
+            links: Vec::new(),
             step: Some(step.key.to_string()),
         }
     };
@@ -201,7 +205,8 @@ fn failed(fault: Fault) -> &'static str {
 }
 
 fn builds(facts: &Facts<'_>) -> Vec<Moment> {
-    moments(facts, &facts.candidate.steps.builds, Fault::Image, |output| {
+    let steps = &facts.candidate.steps.builds;
+    let mut moments = moments(facts, steps, Fault::Image, |output| {
         let artifacts: Vec<String> = output
             .artifacts
             .iter()
@@ -212,7 +217,12 @@ fn builds(facts: &Facts<'_>) -> Vec<Moment> {
             format!("made {made}, with {}", words::count(output.packages.len(), "package")),
             output.warnings.join("\n"),
         )
-    })
+    });
+    for (moment, step) in moments.iter_mut().zip(steps) {
+        moment.links =
+            step.output().map_or_else(|| words::links(&moment.note), |output| output.links.clone());
+    }
+    moments
 }
 
 fn smoketests(facts: &Facts<'_>) -> Vec<Moment> {
@@ -262,6 +272,7 @@ fn gate(candidate: &Candidate) -> Vec<Moment> {
             ),
             note: format!("Why: {}", waiver.reason),
             step: None,
+            links: Vec::new(),
         });
     }
     let Some(verdict) = candidate.verdict() else { return moments };
@@ -319,6 +330,7 @@ fn publications(facts: &Facts<'_>) -> Vec<Moment> {
         text: format!("{} holds it", hold.who),
         note: format!("Why: {}", hold.why),
         step: None,
+        links: Vec::new(),
     }));
     all
 }

@@ -1,6 +1,17 @@
-//! Times, spans and sizes as people say them.
+//! Times, spans and sizes as people say them, and the addresses in what they say.
 
 use jiff::Timestamp;
+use muster_flow::build::Link;
+
+/// How many addresses are taken from one text.
+const MOST_LINKS: usize = 8;
+
+/// The addresses that stand in a text, as links. Only those of the web: others may be made to run something.
+pub fn links(text: &str) -> Vec<Link> {
+    let words = text.split_whitespace().map(|word| word.trim_end_matches([';', ',', '.', ')']));
+    let addresses = words.filter(|word| word.starts_with("https://") || word.starts_with("http://"));
+    addresses.take(MOST_LINKS).map(|url| Link { text: url.to_owned(), url: url.to_owned() }).collect()
+}
 
 /// A span of seconds: `40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
 pub fn span(seconds: i64) -> String {
@@ -96,6 +107,14 @@ mod tests {
         let expected =
             ["0 bytes", "1 byte", "1023 bytes", "1 KiB", "1.5 KiB", "300 MiB", "1.5 GiB", "16777215 TiB"];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn addresses_of_the_web_become_links_and_no_others() {
+        let text =
+            "Koji task 33: https://k/t?taskID=33; see http://k/log. javascript:alert(1) data:text/html,x";
+        let urls: Vec<String> = links(text).into_iter().map(|link| link.url).collect();
+        assert_eq!(urls, ["https://k/t?taskID=33", "http://k/log"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use muster_flow::publish::{
     PromoteOutput, PromoteRequest, UploadOutput, UploadRequest, Uploaded, VerifyOutput, VerifyRequest,
 };
 use muster_flow::recipe::{
-    Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
+    Builder, Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
     Metadata, Packages, Product, Recipe,
 };
 use muster_flow::smoketest::{
@@ -228,8 +228,8 @@ impl Tale {
                 artifact(Form::Oci, 31_457_280),
             ],
             packages: ["bash", "glibc", "kernel"].map(package).to_vec(),
-            warnings: Vec::new(),
             log: log.display().to_string(),
+            ..BuildOutput::default()
         }
     }
 
@@ -333,6 +333,7 @@ pub fn recipe(name: &str) -> Recipe {
             branch: String::new(),
         },
         product: Product::Disk,
+        builder: Builder::Local,
         version: "43".to_owned(),
         arches: vec!["x86_64".to_owned()],
         packages: Packages { tags: vec!["f43".to_owned()], ..Packages::default() },

@@ -50,7 +50,7 @@ pub async fn build(workshop: &Workshop) -> Result<BuildOutput> {
     let mut artifacts = vec![archive];
     // The archive reads the sysroot to its end, so the work is put away only now.
     artifacts.extend(workshop.phase("compress", finish_disk(workshop, disks)).await?);
-    Ok(BuildOutput { artifacts, packages, warnings, log: String::new() })
+    Ok(BuildOutput { artifacts, packages, warnings, ..BuildOutput::default() })
 }
 
 /// What is said about a commit.

@@ -1,0 +1,191 @@
+//! Files over HTTP, in one pass: taken up where an earlier try ended, written and hashed while they come in.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use axum::body::Bytes;
+use reqwest::{Client, Response, StatusCode, header};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::port::Fault;
+
+/// Pieces that wait to be written: the network does not wait for the disk.
+const AHEAD: usize = 64;
+
+/// Bytes per piece when a part on disk is read again.
+const PIECE: usize = 1 << 20;
+
+/// A file that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Where from.
+    pub url: String,
+    /// How long it is.
+    pub size: u64,
+    /// Where to.
+    pub path: PathBuf,
+}
+
+impl Wanted {
+    /// Where the file grows.
+    fn part(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".part");
+        name.into()
+    }
+}
+
+/// Fetches what is still missing of a file and gives its SHA-256 in hex. The file is under its name when, and only
+/// when, somebody has compared that: see [`keep`].
+pub async fn fetch(client: &Client, wanted: &Wanted) -> Result<String, Fault> {
+    if wanted.path.exists() {
+        // An earlier look was interrupted after it.
+        fs::rename(&wanted.path, wanted.part()).map_err(Fault::retry)?;
+    }
+    let (mut file, mut hasher) = begin(wanted).await.map_err(Fault::retry)?;
+    let mut have = file.stream_position().map_err(Fault::retry)?;
+    if have < wanted.size {
+        let response = request(client, wanted, have).await?;
+        if response.status() == StatusCode::OK && have > 0 {
+            // The server sends it from the start.
+            file.set_len(0).and_then(|()| file.rewind()).map_err(Fault::retry)?;
+            (hasher, have) = (Sha256::new(), 0);
+        }
+        hasher = stream(response, (file, hasher), wanted.size - have, wanted).await?;
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+/// Gives a fetched file its name.
+pub fn keep(wanted: &Wanted) -> Result<()> {
+    let part = wanted.part();
+    File::open(&part)?.sync_all().with_context(|| format!("cannot keep {}", part.display()))?;
+    fs::rename(&part, &wanted.path).with_context(|| format!("cannot keep {}", wanted.path.display()))
+}
+
+/// Removes what was fetched.
+pub fn discard(wanted: &Wanted) {
+    // What cannot be removed is found out when it is written again.
+    let _ = fs::remove_file(wanted.part());
+}
+
+/// The part that is there, hashed.
+async fn begin(wanted: &Wanted) -> Result<(File, Sha256)> {
+    let (part, size) = (wanted.part(), wanted.size);
+    spawn_blocking(move || {
+        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&part)?;
+        if file.metadata()?.len() > size {
+            file.set_len(0)?;
+        }
+        let (mut hasher, mut piece) = (Sha256::new(), vec![0; PIECE]);
+        loop {
+            match file.read(&mut piece)? {
+                0 => break,
+                read => hasher.update(&piece[..read]),
+            }
+        }
+        let end = file.seek(SeekFrom::End(0))?;
+        tracing::debug!("{} has {end} of {size} bytes", part.display());
+        Ok((file, hasher))
+    })
+    .await?
+}
+
+async fn request(client: &Client, wanted: &Wanted, from: u64) -> Result<Response, Fault> {
+    let url = &wanted.url;
+    let mut request = client.get(url).header(header::ACCEPT_ENCODING, "identity");
+    if from > 0 {
+        request = request.header(header::RANGE, format!("bytes={from}-"));
+    }
+    let away = |error: reqwest::Error| {
+        Fault::Retry(format!("cannot read {url}: {:#}", anyhow::Error::from(error.without_url())))
+    };
+    let response = request.send().await.map_err(away)?;
+    let status = response.status();
+    match status {
+        StatusCode::OK => Ok(response),
+        StatusCode::PARTIAL_CONTENT if from > 0 && begins_at(&response) == Some(from) => Ok(response),
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            Err(Fault::GiveUp(format!("{url} is gone (HTTP {status})")))
+        }
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            discard(wanted);
+            Err(Fault::Retry(format!("{url} cannot be taken up where it ended: it is read from the start")))
+        }
+        _ => Err(Fault::Retry(format!("cannot read {url}: HTTP {status}"))),
+    }
+}
+
+/// `bytes 17-99/100` begins at 17.
+fn begins_at(response: &Response) -> Option<u64> {
+    let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
+}
+
+/// Writes and hashes on a thread of its own what comes in.
+async fn stream(
+    mut response: Response,
+    (file, hasher): (File, Sha256),
+    missing: u64,
+    wanted: &Wanted,
+) -> Result<Sha256, Fault> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let writer = write_on_thread(file, hasher, receiver);
+    let mut came = 0;
+    let outcome = loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => {
+                came += piece.len() as u64;
+                if came > missing || sender.send(piece).await.is_err() {
+                    break Ok(());
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    drop(sender);
+    let written = writer.await.map_err(Fault::retry)?;
+    let hasher =
+        written.map_err(|error| Fault::Retry(format!("cannot write {}: {error}", wanted.path.display())))?;
+    let (url, size) = (&wanted.url, wanted.size);
+    let have = size - missing + came;
+    if came > missing {
+        discard(wanted);
+        return Err(Fault::Retry(format!("{url} is longer than the {size} bytes that the hub says")));
+    }
+    if came < missing {
+        let why =
+            outcome.err().map_or_else(|| "it ended".to_owned(), |error| error.without_url().to_string());
+        return Err(Fault::Retry(format!("{url} broke off at {have} of {size} bytes: {why}")));
+    }
+    Ok(hasher)
+}
+
+fn write_on_thread(
+    mut file: File,
+    mut hasher: Sha256,
+    mut pieces: mpsc::Receiver<Bytes>,
+) -> JoinHandle<std::io::Result<Sha256>> {
+    spawn_blocking(move || {
+        while let Some(piece) = pieces.blocking_recv() {
+            hasher.update(&piece);
+            file.write_all(&piece)?;
+        }
+        Ok(hasher)
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    crate::adapters::mirror::writing::hex(bytes)
+}
+
+/// Makes a folder for downloads that carries the key of its step, so that it is cleaned away with it.
+pub fn folder(path: &Path, key: &str) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+    crate::job::write_whole(&path.join("key"), key.as_bytes())
+}

@@ -1,0 +1,12 @@
+//! Koji, over real HTTP, with the lab's hub on the other side.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod ground;
+mod calls;
+mod builds;
+mod faults;
+mod files;
+mod checks;
+mod shapes;
+mod sweeps;
+mod story;

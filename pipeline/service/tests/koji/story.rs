@@ -1,0 +1,147 @@
+//! From the change to the gate, with the image made on Koji: the real engine, store and pages.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use muster::clock::Clock;
+use muster::config::Settings;
+use muster::engine::Engine;
+use muster::planner::{Planner, Turn};
+use muster::port::Ports;
+use muster::store::{Incoming, Store};
+use muster::web;
+use muster_flow::candidate::{Candidate, Outcome, Stage};
+use muster_flow::recipe::Builder;
+use muster_lab::upstream::Standing;
+use muster_lab::world::World;
+use muster_lab::{database, ports};
+use tokio::net::TcpListener;
+
+use crate::ground::{Ground, image};
+
+struct Service {
+    ground: Arc<Ground>,
+    store: Store,
+    engine: Engine,
+    planner: Planner,
+    clock: Clock,
+    pages: String,
+}
+
+impl Service {
+    async fn start(database: &str) -> Self {
+        let ground = Arc::new(Ground::new().await);
+        let clock = Clock::set("2026-11-21T12:00:00Z".parse().unwrap());
+        let mut settings = Settings::default();
+        settings.engine.quiet_s = 0;
+        settings.engine.parallel_smoketests = 4;
+        settings.service.state = ground.folder.path().to_owned();
+        let store = Store::open(database, clock.clone()).await.unwrap();
+        let mut recipe = muster_lab::upstream::recipe("lab");
+        (recipe.builder, recipe.arches) = (Builder::Koji, vec!["x86_64".to_owned(), "aarch64".to_owned()]);
+        let upstream = Arc::new(Standing::of(vec![recipe]));
+        let planner = Planner::new(store.clone(), upstream, clock.clone(), &settings).unwrap();
+        let settings_of_koji = crate::ground::settings(&ground.hub, &ground.folder);
+        let builder =
+            muster::adapters::koji::KojiBuilder::new(settings_of_koji, ground.folder.path().join("builds"))
+                .unwrap();
+        let ports = Ports { build: Box::new(builder), ..ports::ports(&World::default()) };
+        let engine = Engine::new(store.clone(), Arc::new(ports), clock.clone(), settings.engine.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pages = format!("http://{}", listener.local_addr().unwrap());
+        let router = web::router(store.clone(), &settings, clock.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Service { ground, store, engine, planner, clock, pages }
+    }
+
+    async fn turn(&mut self, times: u32) {
+        for _ in 0..times {
+            while self.planner.turn().await.unwrap() == Turn::Moved {}
+            self.engine.drive_due().await.unwrap();
+            self.clock.advance(SignedDuration::from_secs(2));
+        }
+    }
+
+    async fn tagged(&self, package: &str, id: &str) {
+        let message = Incoming {
+            id: id.to_owned(),
+            topic: "tag".to_owned(),
+            headers: "{}".to_owned(),
+            body: format!("\"{package}\""),
+            sent_at: Some(self.clock.now()),
+        };
+        self.store.receive(&[message]).await.unwrap();
+    }
+
+    async fn candidate(&self) -> Candidate {
+        let candidates = self.store.candidates(10).await.unwrap();
+        assert_eq!(candidates.len(), 1, "{candidates:?}");
+        candidates.into_iter().next().unwrap()
+    }
+
+    async fn page(&self) -> String {
+        let address = format!("{}/candidates/{}", self.pages, self.candidate().await.id);
+        muster::http::client().unwrap().get(address).send().await.unwrap().text().await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_package_makes_one_image_on_koji_that_goes_on_to_the_smoketests_of_every_architecture() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::start(&database.url).await;
+    for time in 0..20 {
+        service.tagged("bash", &format!("message-{}", time % 2)).await;
+    }
+    service.turn(3).await;
+    let hub = &service.ground.clone().hub;
+    assert_eq!(hub.tasks("image").len(), 1);
+    hub.begin(33);
+    service.turn(2).await;
+    let page = service.page().await;
+    let task = format!("<a href=\"{}/taskinfo?taskID=33\"", hub.weburl());
+    assert!(page.contains(&task) && page.contains("aarch64 open (35)"), "{page}");
+    hub.finish(33, &image());
+    service.turn(10).await;
+    let candidate = service.candidate().await;
+    assert_eq!(candidate.stage(), Stage::Finished(Outcome::Passed));
+    let boots: Vec<_> =
+        candidate.smoketests().map(|step| step.key.0.rsplit_once("smoketest/").unwrap().1).collect();
+    assert_eq!(boots, ["aarch64/bios", "aarch64/uefi", "x86_64/bios", "x86_64/uefi"]);
+    let page = service.page().await;
+    for part in [&task, &format!("{}/taskinfo?taskID=35", hub.weburl()), ">oz-aarch64.log</a>"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert_eq!(hub.count("buildImageOz"), 1);
+}
+
+#[tokio::test]
+async fn a_build_that_fails_on_koji_fails_the_candidate_with_the_way_to_the_task() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::start(&database.url).await;
+    service.tagged("bash", "message").await;
+    service.turn(3).await;
+    let hub = &service.ground.clone().hub;
+    hub.begin(33);
+    hub.fail_child(33, "aarch64", (1018, "Image status is FAILED: <b>no</b> space"));
+    service.turn(3).await;
+    let page = service.page().await;
+    assert!(page.contains(&format!("<a href=\"{}/taskinfo?taskID=33\"", hub.weburl())), "{page}");
+    assert!(page.contains("Koji task 35 for aarch64 failed") && !page.contains("<b>no</b>"), "{page}");
+    let stage = service.candidate().await.stage();
+    assert!(matches!(stage, Stage::Finished(Outcome::BuildFailed(_))), "{stage:?}");
+}
+
+#[tokio::test]
+async fn to_cancel_a_candidate_ends_its_task() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::start(&database.url).await;
+    service.tagged("bash", "message").await;
+    service.turn(3).await;
+    let hub = &service.ground.clone().hub;
+    hub.begin(33);
+    let id = service.candidate().await.id;
+    service.store.cancel(&id, "ada", "it is not wanted").await.unwrap();
+    service.turn(3).await;
+    assert_eq!(hub.task(33).unwrap().state, muster_lab::koji::TaskState::Canceled);
+    assert_eq!(hub.count("cancelTask"), 1);
+}
