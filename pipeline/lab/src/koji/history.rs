@@ -97,10 +97,10 @@ impl State {
                 "package_name": stay.build[0], "version": stay.build[1], "release": stay.build[2], "epoch": null,
                 "state": 1, "tag_id": 1, "tag_name": stay.tag, "create_event": stay.began, "task_id": null,
                 "owner_id": 1, "owner_name": "releng", "volume_id": 0, "volume_name": "DEFAULT", "draft": false,
-                "completion_event": 39, "completion_time": "2026-11-21 09:04:34.962519+00:00",
+                "completion_time": "2026-11-21 09:04:34.962519+00:00",
                 "creation_event_id": 38, "creation_time": "2026-11-21 09:04:34.962519+00:00", "package_id": 2,
-                "promoter_id": null, "promoter_name": null, "promotion_time": null, "promotion_ts": null,
-                "start_time": null, "start_ts": null })
+                "promoter_id": null, "promoter_name": null, "promotion_time": null,
+                "start_time": null })
         });
         Reply::Value(rows.collect())
     }

@@ -4,7 +4,7 @@
 use muster::adapters::koji::client::Hub;
 use serde_json::{Value, json};
 
-use crate::ground::{Ground, image, request};
+use crate::ground::Ground;
 
 /// The type of every member: `?` where it may be nil.
 fn shape(value: &Value) -> Value {
@@ -75,8 +75,19 @@ async fn results_are_told_as_a_real_hub_tells_them() {
         json!({ "__starstar": true, "verify": "sha256" }),
     ];
     assert_eq!(ask(&ground, "checkUpload", &params).await, checked);
-    assert_eq!(image().len(), 1 << 18);
-    assert_eq!(request().version, "43");
+}
+
+#[tokio::test]
+async fn tags_are_told_as_a_real_hub_tells_them() {
+    let ground = Ground::new().await;
+    ground.hub.tag("f43", ["bash", "5.3.0", "2.fc43"]);
+    let build = json!({ "build_id": "int", "completion_time": "string", "create_event": "int",
+        "creation_event_id": "int", "creation_time": "string", "draft": "boolean", "epoch": "nil", "id": "int",
+        "name": "string", "nvr": "string", "owner_id": "int", "owner_name": "string", "package_id": "int",
+        "package_name": "string", "promoter_id": "nil", "promoter_name": "nil", "promotion_time": "nil",
+        "release": "string", "start_time": "nil", "state": "int", "tag_id": "int", "tag_name": "string",
+        "task_id": "nil", "version": "string", "volume_id": "int", "volume_name": "string" });
+    assert_eq!(ask(&ground, "listTagged", &[json!("f43")]).await, json!([build]));
 }
 
 #[tokio::test]
