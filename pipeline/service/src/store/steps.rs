@@ -253,6 +253,10 @@ impl Store {
         if claimed.kind == "build" {
             let recipe = claimed.candidate.split('/').next().unwrap_or_default();
             let output: BuildOutput = decode(output)?;
+            if output.packages.is_empty() {
+                // The builder cannot tell, as Koji cannot for a scratch image: what is known already stays.
+                return Ok(());
+            }
             let BuildRequest { arch, .. } = decode(&claimed.request)?;
             sqlx::query("DELETE FROM installed WHERE recipe = $1 AND arch IN ($2, '')")
                 .bind(recipe)
