@@ -56,6 +56,10 @@ impl<W: Pretend> Port<W> for Adapter {
                     *left -= 1;
                     return Err(port::Fault::Retry("the network was away".to_owned()));
                 }
+                Some(Fault::Away(left)) if *left > 0 => {
+                    *left -= 1;
+                    return Err(port::Fault::Away("nobody answers".to_owned()));
+                }
                 Some(Fault::AnswerLost(left)) if *left > 0 => {
                     *left -= 1;
                     answer_lost = true;

@@ -51,6 +51,8 @@ pub enum Fault {
     AnswerLost(u32),
     /// It vanishes once after it has begun.
     VanishesOnce,
+    /// The first so many calls find nobody there.
+    Away(u32),
     /// It vanishes each time it has begun.
     Vanishes,
     /// It goes on for ever.

@@ -280,27 +280,33 @@ impl Engine {
             match port.ensure(&claimed.key, &request).await {
                 Ok(handle) => handle,
                 Err(Fault::GiveUp(_)) => return self.ended(claimed, &ending, "").await,
-                Err(Fault::Retry(reason)) => return self.postpone(claimed, &claimed.state, &reason).await,
+                Err(Fault::Retry(reason) | Fault::Away(reason)) => {
+                    return self.postpone(claimed, &claimed.state, &reason).await;
+                }
             }
         } else {
             Handle(claimed.handle.clone())
         };
         match port.cancel(&handle).await {
             Ok(()) => self.ended(claimed, &ending, "").await,
-            Err(Fault::Retry(reason) | Fault::GiveUp(reason)) => {
+            Err(Fault::Retry(reason) | Fault::Away(reason) | Fault::GiveUp(reason)) => {
                 self.postpone(claimed, &claimed.state, &reason).await
             }
         }
     }
 
     async fn faulted(&self, claimed: &Claimed, state: &str, fault: Fault) -> Result<()> {
+        let is_hopeless = match &fault {
+            Fault::Away(_) if claimed.kind != Announce::NAME => self.clock.now() >= claimed.deadline,
+            Fault::Away(_) | Fault::Retry(_) | Fault::GiveUp(_) => self.is_hopeless(claimed, state),
+        };
         match fault {
             Fault::GiveUp(reason) => self.ended(claimed, &Ending::Failed(reason), "").await,
-            Fault::Retry(reason) if self.is_hopeless(claimed, state) => {
+            Fault::Retry(reason) | Fault::Away(reason) if is_hopeless => {
                 let reason = format!("given up after {} attempts: {reason}", claimed.attempt + 1);
                 self.ended(claimed, &Ending::Failed(reason), "").await
             }
-            Fault::Retry(reason) => self.postpone(claimed, state, &reason).await,
+            Fault::Retry(reason) | Fault::Away(reason) => self.postpone(claimed, state, &reason).await,
         }
     }
 

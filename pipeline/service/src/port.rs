@@ -59,6 +59,9 @@ pub enum Fault {
     /// It may go well later: the engine tries again.
     #[error("{0}")]
     Retry(String),
+    /// The outside itself is away, whatever is asked of it: the engine tries again until the step's deadline.
+    #[error("{0}")]
+    Away(String),
     /// It will never go well: the step fails with this reason.
     #[error("{0}")]
     GiveUp(String),

@@ -307,6 +307,7 @@ async fn what_is_away_for_hours_is_waited_for() {
     let (world, clock) = (World::default(), clock());
     world.fault("announce", Fault::Flaky(40));
     world.fault("upload/mirror", Fault::Flaky(14));
+    world.fault("build", Fault::Away(14));
     ask(&database, &clock).await;
     let mut service = service(&database, &world, &clock).await;
     service.live_slowly(SignedDuration::from_mins(10), 90).await;

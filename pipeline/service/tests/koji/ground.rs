@@ -148,7 +148,7 @@ pub fn made(seen: Result<Observation<BuildOutput>, Fault>) -> BuildOutput {
 /// Why something is tried again.
 pub fn retried<T: std::fmt::Debug>(outcome: Result<T, Fault>) -> String {
     match outcome {
-        Err(Fault::Retry(why)) => why,
+        Err(Fault::Retry(why) | Fault::Away(why)) => why,
         other => panic!("{other:?}"),
     }
 }

@@ -85,14 +85,18 @@ impl CallError {
 
 impl From<CallError> for Fault {
     fn from(error: CallError) -> Fault {
-        let is_final = match &error {
-            CallError::Fault { code, .. } => {
-                [code::GENERIC, code::NOT_ALLOWED, code::PARAMETER].contains(code)
+        let reason = error.to_string();
+        match &error {
+            CallError::NoAnswer { .. } => Fault::Away(reason),
+            CallError::Fault { code, .. } if *code == code::OFFLINE => Fault::Away(reason),
+            CallError::Fault { code, .. }
+                if [code::GENERIC, code::NOT_ALLOWED, code::PARAMETER].contains(code) =>
+            {
+                Fault::GiveUp(reason)
             }
-            CallError::Refused { .. } => true,
-            CallError::NoAnswer { .. } | CallError::Garbled { .. } | CallError::Login(_) => false,
-        };
-        if is_final { Fault::GiveUp(error.to_string()) } else { Fault::Retry(error.to_string()) }
+            CallError::Refused { .. } => Fault::GiveUp(reason),
+            CallError::Fault { .. } | CallError::Garbled { .. } | CallError::Login(_) => Fault::Retry(reason),
+        }
     }
 }
 
@@ -104,8 +108,8 @@ mod tests {
     fn what_passes_is_waited_for_and_what_does_not_is_given_up() {
         let fault =
             |code| Fault::from(CallError::Fault { method: "m".to_owned(), code, text: "t".to_owned() });
-        for code in [1, 1001, code::AUTH, 1006, code::EXPIRED, code::SEQUENCE, code::REPEATED, code::OFFLINE]
-        {
+        assert!(matches!(fault(code::OFFLINE), Fault::Away(_)), "a closed hub opens again");
+        for code in [1, 1001, code::AUTH, 1006, code::EXPIRED, code::SEQUENCE, code::REPEATED] {
             assert!(matches!(fault(code), Fault::Retry(_)), "{code}");
         }
         for code in [code::GENERIC, code::NOT_ALLOWED, code::PARAMETER] {
