@@ -4,6 +4,7 @@
 
 pub mod port;
 pub mod clock;
+pub mod text;
 pub mod program;
 pub mod job;
 pub mod http;

@@ -128,7 +128,7 @@ fn keep(store: &Store, batch: &consumer::Batch, wake: &Wake) -> impl Future<Outp
     async move {
         store.receive(&messages).await?;
         if !parked.is_empty() {
-            store.park(&parked).await?;
+            store.park_deliveries(&parked).await?;
         }
         wake.plan();
         Ok(())

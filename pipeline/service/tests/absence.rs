@@ -70,6 +70,7 @@ fn pages_and_stories_change_nothing_in_the_store() {
         ".replay(",
         ".drop_parked(",
         ".park(",
+        ".park_deliveries(",
         ".receive(",
     ];
     assert_eq!(lines_with(&readers, &writing), []);
