@@ -406,7 +406,7 @@ mod tests {
 
     /// Whether what a program left behind still did something after its program had ended.
     async fn lives_on(mark: &Path) -> bool {
-        tokio::time::sleep(Duration::from_millis(1300)).await;
+        tokio::time::sleep(Duration::from_millis(2300)).await;
         mark.exists()
     }
 
@@ -415,7 +415,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mark, log) = (folder.path().join("mark"), folder.path().join("log"));
         let leave = || {
-            let script = format!("(sleep 1; touch {}) & echo out; exit 3", mark.display());
+            let script = format!("(sleep 2; touch {}) & echo out; exit 3", mark.display());
             Program::new("sh").args(["-c", &script])
         };
         assert_eq!(leave().log(&log).run_any().await.unwrap().code, Some(3));
@@ -423,7 +423,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let finished = leave().run_any().await.unwrap();
         assert_eq!((finished.code, finished.text().as_str()), (Some(3), "out\n"));
-        assert!(begun.elapsed() < Duration::from_millis(900), "its output was waited for");
+        assert!(begun.elapsed() < Duration::from_millis(1500), "its output was waited for");
         assert!(!lives_on(&mark).await, "a child outlived a program whose output was read");
     }
 
@@ -431,7 +431,7 @@ mod tests {
     async fn what_a_watched_program_leaves_running_ends_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let (mark, log) = (folder.path().join("mark"), folder.path().join("log"));
-        let script = format!("(sleep 1; touch {}) & exit 0", mark.display());
+        let script = format!("(sleep 2; touch {}) & exit 0", mark.display());
         let leave = || Program::new("sh").args(["-c", &script]).log(&log).spawn().unwrap();
         let mut waited_for = leave();
         assert_eq!(waited_for.wait().await.unwrap(), Some(0));

@@ -152,9 +152,11 @@ fn tell(event: consumer::Event) {
 
 async fn reap(store: &Store, settings: &Settings, destinations: &Destinations, clock: &Clock) {
     loop {
-        match reaper::reap(store, settings, destinations, clock).await {
-            Ok(removed) => removed.iter().for_each(|what| tracing::info!("removed {what}")),
-            Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
+        for removed in reaper::reap(store, settings, destinations, clock).await {
+            match removed {
+                Ok(what) => tracing::info!("removed {what}"),
+                Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
+            }
         }
         tokio::time::sleep(REAPING).await;
     }

@@ -100,19 +100,24 @@ impl Destinations {
         missing
     }
 
-    /// Removes private uploads that were begun before `born` and belong to none of the open candidates; says which.
+    /// Removes private uploads that were begun before `born` and belong to none of the open candidates. Says of each what
+    /// came of it.
     ///
     /// What a registry holds without a tag is left to the registry's own garbage collection.
-    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Vec<Result<String>> {
+        let mut all = Vec::new();
         for place in self.places.values() {
-            removed.extend(match place {
-                Place::Mirror(mirror) => mirror.sweep(open, born)?,
-                Place::Ostree(repository) => repository.sweep(open, born).await?,
-                Place::Registry(_) => Vec::new(),
-            });
+            let swept = match place {
+                Place::Mirror(mirror) => mirror.sweep(open, born).await,
+                Place::Ostree(repository) => repository.sweep(open, born).await,
+                Place::Registry(_) => Ok(Vec::new()),
+            };
+            match swept {
+                Ok(removed) => all.extend(removed),
+                Err(error) => all.push(Err(error)),
+            }
         }
-        Ok(removed)
+        all
     }
 
     /// The pages at which strangers find what lies on this machine: every mirror and OSTree repository under
@@ -231,7 +236,7 @@ impl Place {
 
     async fn withdraw(&self, upload: &UploadRequest) -> Result<(), Fault> {
         match self {
-            Place::Mirror(mirror) => mirror.withdraw(upload).map_err(Fault::retry),
+            Place::Mirror(mirror) => mirror.withdraw(upload).await.map_err(Fault::retry),
             // What no tag names is removed by the registry's own garbage collection, and other images may share it.
             Place::Registry(_) => Ok(()),
             Place::Ostree(repository) => repository.withdraw(upload).await.map_err(Fault::retry),

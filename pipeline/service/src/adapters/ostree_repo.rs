@@ -135,8 +135,9 @@ impl OstreeRepository {
         self.forget(&self.commits(upload)?).await
     }
 
-    /// Removes the private refs that were made before `born` and belong to none of the candidates with these ids.
-    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+    /// Removes the private refs that were made before `born` and belong to none of the candidates with these ids. Says
+    /// of each what came of it.
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<Result<String>>> {
         let mut removed = Vec::new();
         let folder = self.folder.join("refs/remotes").join(STAGING);
         let entries = match std::fs::read_dir(&folder) {
@@ -150,12 +151,10 @@ impl OstreeRepository {
             let is_old = entry.metadata()?.modified()? < born;
             if is_old && !open.iter().any(|candidate| layout::is_staged_by(&name, candidate)) {
                 let refs = format!("{STAGING}:{name}");
-                self.ostree("refs")
-                    .args(["--delete", &refs])
-                    .run()
-                    .await
-                    .context("cannot remove a private ref")?;
-                removed.push(refs);
+                let delete = self.ostree("refs").args(["--delete", &refs]).run().await;
+                removed.push(
+                    delete.map(|_| refs.clone()).with_context(|| format!("cannot remove the ref {refs}")),
+                );
             }
         }
         Ok(removed)
