@@ -38,7 +38,8 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         .with_context(|| format!("cannot make {}", settings.service.state.display()))?;
     let store = Store::open(&settings.database(), clock.clone()).await?;
     let destinations = Destinations::new(&settings, clock.clone())?;
-    let pages = web::router(store.clone(), &settings, clock.clone()).merge(destinations.served());
+    let pages = web::router(store.clone(), &settings, clock.clone());
+    let pages = pages.merge(web::mirror::published(destinations.served()));
     let (ended_job, ended_jobs) = unbounded_channel();
     let here = Here { settings: &settings, config: config.as_deref(), ended: ended_job };
     let ports = Arc::new(ports(&here, destinations.clone(), &clock)?);

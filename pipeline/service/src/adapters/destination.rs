@@ -47,6 +47,31 @@ pub struct Destinations {
     http: reqwest::Client,
 }
 
+/// The folder of a destination, which strangers may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The destination's name.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// What of it they may read.
+    pub shown: Shown,
+}
+
+/// What of a folder strangers may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// All of it.
+    Everything,
+    /// Only these, by their paths below it.
+    Only {
+        /// Folders, with all that lies in them.
+        folders: &'static [&'static str],
+        /// Single files.
+        files: &'static [&'static str],
+    },
+}
+
 #[derive(Clone, Debug)]
 enum Place {
     Mirror(Mirror),
@@ -120,21 +145,17 @@ impl Destinations {
         all
     }
 
-    /// The pages at which strangers find what lies on this machine: every mirror and OSTree repository under
-    /// `/pub/NAME`.
-    pub fn served(&self) -> axum::Router {
-        self.places.iter().fold(axum::Router::new(), |router, (name, place)| {
-            let folder = match place {
-                Place::Mirror(mirror) => Some(&mirror.root),
-                Place::Ostree(repository) => Some(&repository.folder),
-                Place::Registry(_) => None,
+    /// What strangers may read of what lies on this machine: of every mirror and OSTree repository.
+    pub fn served(&self) -> Vec<Served> {
+        let served = |(name, place): (&String, &Place)| {
+            let (folder, shown) = match place {
+                Place::Mirror(mirror) => (&mirror.root, Shown::Everything),
+                Place::Ostree(repository) => (&repository.folder, ostree_repo::SHOWN),
+                Place::Registry(_) => return None,
             };
-            let path = format!("/pub/{name}");
-            match folder {
-                Some(folder) => router.nest_service(&path, crate::web::mirror::files(folder.clone())),
-                None => router,
-            }
-        })
+            Some(Served { name: name.clone(), folder: folder.clone(), shown })
+        };
+        self.places.iter().filter_map(served).collect()
     }
 
     fn place(&self, upload: &UploadRequest) -> Result<&Place, Fault> {

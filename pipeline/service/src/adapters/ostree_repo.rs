@@ -1,7 +1,9 @@
 //! An OSTree repository: commits arrive under a private ref, and the public ref moves on promotion.
 //!
-//! The private ref lies among those of a remote called `muster-staging`, which no summary lists and no reader of
-//! `refs/heads` finds. It knows `ostree`. It must not know when refs move.
+//! The private ref lies among those of a remote called `muster-staging`, which no summary lists, no reader of
+//! `refs/heads` finds, and which is not served. The objects of an upload are served by their hashes from its beginning,
+//! as those that verify it need them: who knows a commit's id can pull it before promotion, and nobody is told the id.
+//! It knows `ostree`. It must not know when refs move.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -16,6 +18,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
+use crate::adapters::destination::Shown;
 use crate::adapters::mirror::layout;
 use crate::adapters::signer::{PublicKey, Signer};
 use crate::port::Fault;
@@ -23,6 +26,12 @@ use crate::program::{self, Program};
 
 /// The remote whose refs keep uploads alive.
 const STAGING: &str = "muster-staging";
+
+/// What a client of a repository reads. Private refs, and what `ostree` keeps for itself, are not among it.
+pub const SHOWN: Shown = Shown::Only {
+    folders: &["objects", "refs/heads", "refs/mirrors", "deltas", "delta-indexes"],
+    files: &["config", "summary", "summary.sig"],
+};
 
 /// How long one run of `ostree` may take: a large tree over a slow line.
 const LIMIT: Duration = Duration::from_hours(1);

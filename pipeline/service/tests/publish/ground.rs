@@ -85,7 +85,7 @@ impl Ground {
         let settings: Settings = toml::from_str(&service).unwrap();
         let clock = Clock::set(Timestamp::from_second(EPOCH).unwrap());
         let destinations = Destinations::new(&settings, clock).unwrap();
-        let router = destinations.served();
+        let router = muster::web::mirror::published(destinations.served());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Ground { folder, destinations, url, settings, server }
     }
