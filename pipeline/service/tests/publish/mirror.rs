@@ -260,9 +260,7 @@ async fn private_uploads_of_candidates_that_are_over_are_swept_away() {
         ground.destinations.sweep(&open, born).await.into_iter().map(Result::unwrap).collect()
     };
     assert_eq!(sweep(SystemTime::UNIX_EPOCH).await.len(), 0, "a young upload was swept away");
-    let removed =
-        sweep(fs::metadata(ground.path("mirror")).unwrap().modified().unwrap() + Duration::from_hours(1))
-            .await;
+    let removed = sweep(in_an_hour(&ground)).await;
     assert_eq!(removed.len(), 1);
     assert!(removed[0].contains("/.staging/.Murmur.43.20261121.1.mirror.qcow2."), "{removed:?}");
     assert_eq!(staged_files(ground.folder.path()).len(), 2, "an open candidate lost its upload");
@@ -279,7 +277,7 @@ async fn what_cannot_be_swept_away_is_said_and_keeps_nothing_else_from_it() {
         // A file is no folder that could be removed; in what order they are found nobody knows.
         fs::write(ground.path("mirror/.staging").join(format!("{day}")), "").unwrap();
     }
-    let later = SystemTime::now() + Duration::from_hours(1);
+    let later = in_an_hour(&ground);
     let swept = ground.destinations.sweep(&[], later).await;
     let faults: Vec<String> =
         swept.iter().filter_map(|one| one.as_ref().err()).map(ToString::to_string).collect();
@@ -296,7 +294,7 @@ async fn a_sweep_keeps_the_task_that_asks_for_it_free() {
     for number in 0..3000 {
         fs::write(large.join(number.to_string()), "").unwrap();
     }
-    let mut sweep = Box::pin(ground.destinations.sweep(&[], SystemTime::now() + Duration::from_hours(1)));
+    let mut sweep = Box::pin(ground.destinations.sweep(&[], in_an_hour(&ground)));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(sweep.as_mut().poll(&mut context).is_pending(), "a large folder was removed in one go");
     assert_eq!(sweep.await.len(), 1);
@@ -314,6 +312,11 @@ async fn what_is_missing_is_said_in_plain_words() {
     assert_eq!(missing.len(), 2, "{missing:?}");
     assert_eq!(missing[0], "signing: gpg has no secret key nobody@example.invalid in /nonexistent");
     assert!(missing[1].starts_with("destination mirror: folder /proc/nowhere: cannot make"), "{missing:?}");
+}
+
+/// By the clock of the file system.
+fn in_an_hour(ground: &Ground) -> std::time::SystemTime {
+    fs::metadata(ground.path("mirror")).unwrap().modified().unwrap() + Duration::from_hours(1)
 }
 
 fn staging(folder: &Path) -> PathBuf {
