@@ -190,7 +190,7 @@ fn file(folder: &Path, recipe: &str, version: &str, content: &[u8]) -> Artifact 
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    muster::adapters::mirror::writing::hex(&sha2::Sha256::digest(bytes))
+    muster::text::hex(&sha2::Sha256::digest(bytes))
 }
 
 pub fn stream_release(upload: &UploadRequest, uploaded: &[Uploaded], created: i64) -> StreamRelease {
