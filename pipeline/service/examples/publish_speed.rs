@@ -84,7 +84,7 @@ fn image(folder: &Path, sizes: &[&str]) -> Result<()> {
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
     let store = |bytes: &[u8]| -> Result<Value> {
-        let digest = writing::hex(&Sha256::digest(bytes));
+        let digest = muster::text::hex(&Sha256::digest(bytes));
         fs::write(blobs.join(&digest), bytes)?;
         Ok(json!({ "digest": format!("sha256:{digest}"), "size": bytes.len() }))
     };

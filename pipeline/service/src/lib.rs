@@ -4,6 +4,8 @@
 
 pub mod port;
 pub mod clock;
+pub mod text;
+pub mod cell;
 pub mod program;
 pub mod job;
 pub mod http;

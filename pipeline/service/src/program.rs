@@ -1,18 +1,20 @@
 //! Runs programs: with a log, a time limit, and nothing left behind.
 //!
-//! A program gets a process group of its own and dies with us: when the future that runs it is dropped or its time is
-//! up, the group is killed; when we are killed, `setpriv --pdeathsig` ends it. It knows nothing of what it runs.
+//! A program gets a process group of its own and dies with us: when it has ended, when the future that runs it is
+//! dropped, or when its time is up, the group is killed; when we are killed, `setpriv --pdeathsig` ends it. It knows
+//! nothing of what it runs.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a program may run when nobody says otherwise.
 const DEFAULT_LIMIT: Duration = Duration::from_mins(10);
@@ -191,7 +193,7 @@ impl Program {
         }
         let child = self.command().and_then(|mut command| command.spawn());
         child
-            .map(|child| Running { child, program: program.clone() })
+            .map(|child| Running { group: group(&child), child, program: program.clone() })
             .map_err(|source| ProgramError::Io { program, source })
     }
 
@@ -224,6 +226,8 @@ impl Program {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
+    /// Its process group, until its end was seen. Nobody else gets this id as long as we have not reaped the program.
+    group: Option<Pid>,
     program: String,
 }
 
@@ -233,14 +237,22 @@ impl Running {
         self.child.id()
     }
 
-    /// Whether it has ended, without waiting.
+    /// Whether it has ended, without waiting. If so, what it left running is killed.
     pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+        if self.group.is_some_and(|leader| !is_over(leader)) {
+            return false;
+        }
+        self.kill_group();
+        let has_ended = !matches!(self.child.try_wait(), Ok(None));
+        if has_ended {
+            self.group = None;
+        }
+        has_ended
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and kills what it left running.
     pub async fn wait(&mut self) -> Result<Option<i32>, ProgramError> {
-        let status = self.child.wait().await;
+        let status = self.end().await;
         status
             .map(|status| status.code())
             .map_err(|source| ProgramError::Io { program: self.program.clone(), source })
@@ -250,14 +262,24 @@ impl Running {
     pub async fn kill(&mut self) {
         self.kill_group();
         // It is dead or dying; there is nothing to be done about an error here.
-        let _ = self.child.wait().await;
+        let _ = self.end().await;
+    }
+
+    /// The group is killed before its leader is reaped: afterwards its id might be somebody else's.
+    async fn end(&mut self) -> io::Result<ExitStatus> {
+        if let Some(leader) = self.group {
+            ended(leader).await?;
+            self.kill_group();
+        }
+        let status = self.child.wait().await;
+        self.group = None;
+        status
     }
 
     fn kill_group(&self) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
+        if let Some(group) = self.group {
             // The group may be gone already.
-            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 
@@ -286,8 +308,17 @@ impl Running {
                 None => Ok(()),
             }
         };
-        tokio::try_join!(feed, read_out, read_err)?;
-        let status = self.child.wait().await?;
+        // Whoever it left running may hold its output open: that ends with it.
+        let group = self.group;
+        let leave = async {
+            if let Some(leader) = group {
+                ended(leader).await?;
+                let _ = kill_process_group(leader, Signal::KILL);
+            }
+            Ok(())
+        };
+        tokio::try_join!(feed, read_out, read_err, leave)?;
+        let status = self.end().await?;
         Ok(Finished { code: status.code(), stdout, stderr })
     }
 }
@@ -296,6 +327,29 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill_group();
     }
+}
+
+fn group(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+}
+
+/// Waits until a child of ours has ended, and leaves it to be reaped.
+async fn ended(child: Pid) -> io::Result<()> {
+    // Listening begins before the look, so that no end is missed between the two.
+    let mut ends = signal(SignalKind::child())?;
+    while !is_over(child) {
+        if ends.recv().await.is_none() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Whether a child of ours has ended; it is not reaped by this look.
+fn is_over(child: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    // Who is no child of ours any more has been reaped.
+    !matches!(waitid(WaitId::Pid(child), look), Ok(None))
 }
 
 /// Where a program lies, by its name and `PATH`.
@@ -348,6 +402,45 @@ mod tests {
         assert!(matches!(error, ProgramError::TimedOut { .. }), "{error}");
         tokio::time::sleep(Duration::from_millis(1200)).await;
         assert!(!mark.exists(), "a child outlived its program");
+    }
+
+    /// Whether what a program left behind still did something after its program had ended.
+    async fn lives_on(mark: &Path) -> bool {
+        tokio::time::sleep(Duration::from_millis(2300)).await;
+        mark.exists()
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_running_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mark, log) = (folder.path().join("mark"), folder.path().join("log"));
+        let leave = || {
+            let script = format!("(sleep 2; touch {}) & echo out; exit 3", mark.display());
+            Program::new("sh").args(["-c", &script])
+        };
+        assert_eq!(leave().log(&log).run_any().await.unwrap().code, Some(3));
+        assert!(!lives_on(&mark).await, "a child outlived a program that wrote to a log");
+        let begun = std::time::Instant::now();
+        let finished = leave().run_any().await.unwrap();
+        assert_eq!((finished.code, finished.text().as_str()), (Some(3), "out\n"));
+        assert!(begun.elapsed() < Duration::from_millis(1500), "its output was waited for");
+        assert!(!lives_on(&mark).await, "a child outlived a program whose output was read");
+    }
+
+    #[tokio::test]
+    async fn what_a_watched_program_leaves_running_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mark, log) = (folder.path().join("mark"), folder.path().join("log"));
+        let script = format!("(sleep 2; touch {}) & exit 0", mark.display());
+        let leave = || Program::new("sh").args(["-c", &script]).log(&log).spawn().unwrap();
+        let mut waited_for = leave();
+        assert_eq!(waited_for.wait().await.unwrap(), Some(0));
+        let mut looked_at = leave();
+        while !looked_at.has_ended() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(looked_at.wait().await.unwrap(), Some(0), "how it ended is still known");
+        assert!(!lives_on(&mark).await, "a child outlived its program");
     }
 
     #[tokio::test]

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::candidate::CandidateId;
+use muster_flow::step::StepKey;
+use tokio::task::spawn_blocking;
 
 use crate::adapters::destination::Destinations;
 use crate::adapters::qemu;
@@ -22,37 +24,42 @@ use crate::store::Store;
 /// How long a folder is left alone although no step is known for it.
 const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Looks once at everything of ours outside. Returns what was removed, one line each.
+/// What was removed, in one line, or why it could not be.
+pub type Removed = Result<String>;
+
+/// Looks once at everything of ours outside. Says of each thing what came of it: one that cannot be removed keeps none
+/// of the others from being removed.
 pub async fn reap(
     store: &Store,
     settings: &Settings,
     destinations: &Destinations,
     clock: &Clock,
-) -> Result<Vec<String>> {
-    let mut removed = Vec::new();
-    // One that fails keeps none of the others from being done.
-    for result in [
-        guests(settings),
+) -> Vec<Removed> {
+    let mut all = Vec::new();
+    for looked in [
+        guests(settings).await,
         uploads(store, settings, destinations, clock).await,
         folders(store, settings, clock).await,
     ] {
-        match result {
-            Ok(gone) => removed.extend(gone),
-            Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
+        match looked {
+            Ok(removed) => all.extend(removed),
+            Err(error) => all.push(Err(error)),
         }
     }
-    Ok(removed)
+    all
 }
 
 /// Ends guests whose job is over.
-fn guests(settings: &Settings) -> Result<Vec<String>> {
+async fn guests(settings: &Settings) -> Result<Vec<Removed>> {
     let root = settings.jobs(qemu::KIND);
-    let mut ended = Vec::new();
-    for stray in qemu::strays(&root)? {
-        qemu::end_stray(&root, &stray)?;
-        ended.push(format!("the guest of {}", stray.job));
-    }
-    Ok(ended)
+    let ended = spawn_blocking(move || {
+        let end = |stray: qemu::Stray| {
+            qemu::end_stray(&root, &stray)?;
+            Ok(format!("the guest of {}", stray.job))
+        };
+        Ok(qemu::strays(&root)?.into_iter().map(end).collect())
+    });
+    ended.await?
 }
 
 /// Removes private uploads of candidates that are over, and that nobody can have tried again any more.
@@ -61,38 +68,65 @@ async fn uploads(
     settings: &Settings,
     destinations: &Destinations,
     clock: &Clock,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Removed>> {
     let keep = SignedDuration::from_hours(24 * settings.service.keep_days);
     let failed = store.publish_failed_since(clock.now() - keep).await?;
     let open = store.open_versions().await?.into_iter().map(|(id, _)| id);
     let open: Vec<String> = open.chain(failed).map(|id| id.0).collect();
     let born = SystemTime::from(clock.now() - GRACE);
-    destinations.sweep(&open, born).await
+    Ok(destinations.sweep(&open, born).await)
 }
 
 /// Removes the folders of jobs that nobody will look at again.
-async fn folders(store: &Store, settings: &Settings, clock: &Clock) -> Result<Vec<String>> {
-    let mut removed = Vec::new();
-    let kept = published(store).await?;
+async fn folders(store: &Store, settings: &Settings, clock: &Clock) -> Result<Vec<Removed>> {
+    let keep = SignedDuration::from_hours(24 * settings.service.keep_days);
+    let rules = Rules { store, keep, published: published(store).await?, now: clock.now() };
+    let (mut over, mut all) = (Vec::new(), Vec::new());
     for kind in ["build", "smoketest"] {
         for (folder, key) in job::folders(&settings.jobs(kind)) {
-            let keep = SignedDuration::from_hours(24 * settings.service.keep_days);
-            let is_over = match store.step_row(&key).await? {
-                None => is_older(&folder, clock.now(), GRACE),
-                Some(row) if kept.contains(&row.candidate) => false,
-                Some(row) => {
-                    let candidate = store.candidate(&CandidateId(row.candidate)).await?;
-                    let finished = candidate.is_some_and(|candidate| candidate.stage().is_finished());
-                    finished && row.updated + keep < clock.now()
-                }
-            };
-            if is_over && !job::is_alive(&folder) {
-                fs::remove_dir_all(&folder)?;
-                removed.push(format!("the folder of {key}"));
+            match rules.is_over(&folder, &key).await {
+                Ok(true) => over.push((folder, key)),
+                Ok(false) => {}
+                Err(error) => all.push(Err(error.context(format!("cannot tell whether {key} is over")))),
             }
         }
     }
-    Ok(removed)
+    all.extend(spawn_blocking(move || remove(over)).await?);
+    Ok(all)
+}
+
+/// Removes folders of jobs that are over, save where a process is still at work.
+fn remove(over: Vec<(PathBuf, StepKey)>) -> Vec<Removed> {
+    let dead = over.into_iter().filter(|(folder, _)| !job::is_alive(folder));
+    let remove = |(folder, key): (PathBuf, StepKey)| {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        Ok(format!("the folder of {key}"))
+    };
+    dead.map(remove).collect()
+}
+
+/// When a job is over for good.
+struct Rules<'a> {
+    store: &'a Store,
+    /// How long the folder of a candidate that is over is kept.
+    keep: SignedDuration,
+    /// The candidates whose folders are kept as long as streams name them.
+    published: BTreeSet<String>,
+    now: Timestamp,
+}
+
+impl Rules<'_> {
+    async fn is_over(&self, folder: &Path, key: &StepKey) -> Result<bool> {
+        let Some(row) = self.store.step_row(key).await? else {
+            return Ok(is_older(folder, self.now, GRACE));
+        };
+        if self.published.contains(&row.candidate) {
+            return Ok(false);
+        }
+        let candidate = self.store.candidate(&CandidateId(row.candidate)).await?;
+        let finished = candidate.is_some_and(|candidate| candidate.stage().is_finished());
+        Ok(finished && row.updated + self.keep < self.now)
+    }
 }
 
 /// The candidates that a stream points at.
@@ -129,8 +163,27 @@ mod tests {
         };
         let (ours, foreign) = (folder("ours"), folder("foreign"));
         fs::write(ours.join("key"), "cloud/43.20260101.0/build/x86_64").unwrap();
-        let removed = reap(&store, &settings, &destinations, &clock).await.unwrap();
+        let removed: Vec<String> =
+            reap(&store, &settings, &destinations, &clock).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(removed, ["the folder of cloud/43.20260101.0/build/x86_64"]);
         assert!(!ours.exists() && foreign.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_removed_keeps_no_other_from_being_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let (odd, first, last) = (root.path().join("odd"), root.path().join("a"), root.path().join("z"));
+        // The one in the middle was never made.
+        for folder in [&first, &last] {
+            fs::create_dir(folder).unwrap();
+        }
+        let key = |name: &str| StepKey(name.to_owned());
+        let removed = remove(vec![(first, key("a")), (odd, key("odd")), (last.clone(), key("z"))]);
+        let said: Vec<String> =
+            removed.into_iter().map(|one| one.unwrap_or_else(|error| error.to_string())).collect();
+        assert_eq!(said[0], "the folder of a");
+        assert!(said[1].starts_with("cannot remove "), "{said:?}");
+        assert_eq!(said[2], "the folder of z");
+        assert!(!last.exists());
     }
 }

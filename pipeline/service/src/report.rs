@@ -22,7 +22,7 @@ use crate::job::write_whole;
 
 pub use html::html;
 pub use junit::junit;
-pub use text::{last_part, plain};
+pub use text::last_part;
 
 /// The serial console's file in the job's folder.
 pub const CONSOLE: &str = "console.log";

@@ -39,7 +39,8 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         .with_context(|| format!("cannot make {}", settings.service.state.display()))?;
     let store = Store::open(&settings.database(), clock.clone()).await?;
     let destinations = Destinations::new(&settings, clock.clone())?;
-    let pages = web::router(store.clone(), &settings, clock.clone()).merge(destinations.served());
+    let pages = web::router(store.clone(), &settings, clock.clone());
+    let pages = pages.merge(web::mirror::published(destinations.served()));
     let (ended_job, ended_jobs) = unbounded_channel();
     let here = Here { settings: &settings, config: config.as_deref(), ended: ended_job };
     let ports = Arc::new(ports(&here, destinations.clone(), &clock)?);
@@ -130,7 +131,7 @@ fn keep(store: &Store, batch: &consumer::Batch, wake: &Wake) -> impl Future<Outp
     async move {
         store.receive(&messages).await?;
         if !parked.is_empty() {
-            store.park(&parked).await?;
+            store.park_deliveries(&parked).await?;
         }
         wake.plan();
         Ok(())
@@ -154,9 +155,11 @@ fn tell(event: consumer::Event) {
 
 async fn reap(store: &Store, settings: &Settings, destinations: &Destinations, clock: &Clock) {
     loop {
-        match reaper::reap(store, settings, destinations, clock).await {
-            Ok(removed) => removed.iter().for_each(|what| tracing::info!("removed {what}")),
-            Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
+        for removed in reaper::reap(store, settings, destinations, clock).await {
+            match removed {
+                Ok(what) => tracing::info!("removed {what}"),
+                Err(error) => tracing::error!("cannot remove what nobody owns: {error:#}"),
+            }
         }
         tokio::time::sleep(REAPING).await;
     }

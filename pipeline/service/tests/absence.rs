@@ -42,7 +42,10 @@ fn nothing_but_the_store_knows_sql() {
 fn adapters_know_neither_engine_nor_planner_nor_store() {
     let adapters = sources("src/adapters");
     assert_eq!(
-        lines_with(&adapters, &["crate::engine", "crate::planner", "store::Store", "store::Plan"]),
+        lines_with(
+            &adapters,
+            &["crate::engine", "crate::planner", "crate::web", "store::Store", "store::Plan"]
+        ),
         []
     );
     // Messages have a shape that the bus and the store share; nothing else of the store is known here.
@@ -70,6 +73,7 @@ fn pages_and_stories_change_nothing_in_the_store() {
         ".replay(",
         ".drop_parked(",
         ".park(",
+        ".park_deliveries(",
         ".receive(",
     ];
     assert_eq!(lines_with(&readers, &writing), []);
@@ -86,4 +90,18 @@ fn flow_depends_on_serde_and_a_time_type_only() {
         .filter(|name| !name.is_empty())
         .collect();
     assert_eq!(names, ["jiff", "serde"]);
+}
+
+#[test]
+fn flow_does_no_io() {
+    let flow = sources("../flow/src");
+    let outside =
+        ["fs", "net", "env", "process", "io", "thread", "time", "os"].map(|module| format!("std::{module}"));
+    let words: Vec<&str> = outside.iter().map(String::as_str).collect();
+    assert_eq!(lines_with(&flow, &words), []);
+    // Nor by names that are in reach without a path.
+    let macros =
+        ["println!", "eprintln!", "print!(", "eprint!(", "dbg!", "env!(", "include_str!", "include_bytes!"];
+    assert_eq!(lines_with(&flow, &macros), []);
+    assert_eq!(lines_with(&flow, &["use std::{", "use std;", "extern crate"]), [], "write std's modules out");
 }

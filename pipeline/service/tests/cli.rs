@@ -334,33 +334,64 @@ async fn a_parked_message_is_shown_replayed_and_dropped() {
     assert_eq!(desk.json(&["parked"]).await["parked"].as_array().unwrap().len(), 1);
 }
 
+/// Runs a command that cannot be done: its exit code, the error and the advice, which must be there.
+async fn advice(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+    let finished = run(folder, &args).await;
+    let said: Value = serde_json::from_slice(&finished.stderr)
+        .unwrap_or_else(|error| panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&finished.stderr)));
+    let [error, next] = ["error", "next"].map(|key| said[key].as_str().unwrap().to_owned());
+    assert!(!error.trim().is_empty() && !next.trim().is_empty(), "{args:?} leaves a person alone: {said}");
+    (finished.code.unwrap(), error, next)
+}
+
 #[tokio::test]
 async fn every_error_says_what_to_do_next() {
     let empty = tempfile::tempdir().unwrap();
-    let failed =
-        |finished: Finished| (finished.code.unwrap(), String::from_utf8_lossy(&finished.stderr).into_owned());
-    std::fs::write(empty.path().join("muster.toml"), "").unwrap();
-    let (code, advice) = failed(run(empty.path(), &["status"]).await);
-    assert!(code == 1 && advice.contains("Start `muster serve` first"), "{advice}");
+    let configure = |text: &str| std::fs::write(empty.path().join("muster.toml"), text).unwrap();
+    configure("");
+    let (code, _, next) = advice(empty.path(), &["status"]).await;
+    assert!(code == 1 && next.contains("Start `muster serve` first"), "{next}");
     assert!(!empty.path().join(".muster").exists(), "a question makes no state");
-    let (_, json) = failed(run(empty.path(), &["status", "--json"]).await);
-    let json: Value = serde_json::from_str(&json).unwrap();
-    assert!(json["error"].is_string() && json["next"].is_string(), "{json}");
-    std::fs::write(empty.path().join("muster.toml"), "[servise]\n").unwrap();
-    let (code, advice) = failed(run(empty.path(), &["status"]).await);
-    assert!(code == 1 && advice.contains("muster.toml") && advice.contains("servise"), "{advice}");
-    let (code, _) = failed(run(empty.path(), &["status", "--config", "/none.toml"]).await);
-    assert_eq!(code, 1);
-    let (code, advice) = failed(run(empty.path(), &["relaese"]).await);
-    assert!(code == 2 && advice.contains("release"), "{advice}");
-    assert_eq!(
-        failed(run(empty.path(), &["release", "--emergency"]).await).0,
-        2,
-        "an emergency needs a reason"
+    let words = run(empty.path(), &["status"]).await;
+    assert!(String::from_utf8_lossy(&words.stderr).contains("Start `muster serve` first"), "{words:?}");
+
+    configure("[servise]\n");
+    let (code, error, next) = advice(empty.path(), &["status"]).await;
+    assert!(
+        code == 1 && error.contains("servise") && next.contains("Correct muster.toml"),
+        "{error}: {next}"
     );
+    let (code, error, next) = advice(empty.path(), &["status", "--config", "/none.toml"]).await;
+    assert!(code == 1 && error.contains("/none.toml") && next.contains("--config"), "{error}: {next}");
+
+    configure("[service]\ndatabase = \"sqlite://notes\"\n");
+    std::fs::create_dir(empty.path().join("notes")).unwrap();
+    let (code, error, next) = advice(empty.path(), &["status"]).await;
+    assert!(code == 1 && error.contains("database") && next.contains("[service]"), "{error}: {next}");
+    configure("[service]\ndatabase = \"postgres//typo\"\n");
+    let (code, error, next) = advice(empty.path(), &["status"]).await;
+    assert!(code == 1 && error.contains("database") && next.contains("[service]"), "{error}: {next}");
+
+    // What clap refuses it says in its own way.
+    let typed = run(empty.path(), &["relaese"]).await;
+    assert!(typed.code == Some(2) && String::from_utf8_lossy(&typed.stderr).contains("release"), "{typed:?}");
+    let refused = run(empty.path(), &["release", "--emergency"]).await;
+    assert_eq!(refused.code, Some(2), "an emergency needs a reason");
+
     let desk = Desk::new().await;
-    let (code, advice) = desk.fails(&["show", "cloud-base"]).await;
-    assert!(code == 3 && advice.contains("muster trigger"), "{advice}");
+    let folder = desk.tale.folder.path();
+    let (code, _, next) = advice(folder, &["show", "cloud-base"]).await;
+    assert!(code == 3 && next.contains("muster trigger"), "{next}");
+    for (args, expected) in [
+        (&["show", "cloud-base/43.20260101.0"][..], 3),
+        (&["parked", "drop", "zz"], 3),
+        (&["cancel", "cloud-base", "--reason", "no"], 3),
+        (&["retry", "cloud-base"], 3),
+        (&["kickstart", "flatten", "none.ks", "--version", "F43"], 3),
+    ] {
+        assert_eq!(advice(folder, args).await.0, expected, "{args:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod tale;
 
 use std::collections::BTreeMap;
 
+use muster::adapters::destination::{Served, Shown};
 use muster::web;
 use muster_flow::candidate::{CandidateId, Hold, Purpose};
 use muster_flow::change::{Change, Origin, What};
@@ -64,8 +65,9 @@ async fn site(tale: &Tale) -> Site {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = web::router(tale.store.clone(), &tale.settings, tale.clock.clone());
-    let files = web::mirror::files(tale.settings.service.state.join("mirror"));
-    let router = router.nest_service("/pub/mirror", files);
+    let folder = tale.settings.service.state.join("mirror");
+    let mirror = Served { name: "mirror".to_owned(), folder, shown: Shown::Everything };
+    let router = router.merge(web::mirror::published(vec![mirror]));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     Site { address }
 }

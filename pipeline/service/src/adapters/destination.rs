@@ -47,6 +47,31 @@ pub struct Destinations {
     http: reqwest::Client,
 }
 
+/// The folder of a destination, which strangers may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The destination's name.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// What of it they may read.
+    pub shown: Shown,
+}
+
+/// What of a folder strangers may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// All of it.
+    Everything,
+    /// Only these, by their paths below it.
+    Only {
+        /// Folders, with all that lies in them.
+        folders: &'static [&'static str],
+        /// Single files.
+        files: &'static [&'static str],
+    },
+}
+
 #[derive(Clone, Debug)]
 enum Place {
     Mirror(Mirror),
@@ -100,36 +125,37 @@ impl Destinations {
         missing
     }
 
-    /// Removes private uploads that were begun before `born` and belong to none of the open candidates; says which.
+    /// Removes private uploads that were begun before `born` and belong to none of the open candidates. Says of each what
+    /// came of it.
     ///
     /// What a registry holds without a tag is left to the registry's own garbage collection.
-    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Vec<Result<String>> {
+        let mut all = Vec::new();
         for place in self.places.values() {
-            removed.extend(match place {
-                Place::Mirror(mirror) => mirror.sweep(open, born)?,
-                Place::Ostree(repository) => repository.sweep(open, born).await?,
-                Place::Registry(_) => Vec::new(),
-            });
+            let swept = match place {
+                Place::Mirror(mirror) => mirror.sweep(open, born).await,
+                Place::Ostree(repository) => repository.sweep(open, born).await,
+                Place::Registry(_) => Ok(Vec::new()),
+            };
+            match swept {
+                Ok(removed) => all.extend(removed),
+                Err(error) => all.push(Err(error)),
+            }
         }
-        Ok(removed)
+        all
     }
 
-    /// The pages at which strangers find what lies on this machine: every mirror and OSTree repository under
-    /// `/pub/NAME`.
-    pub fn served(&self) -> axum::Router {
-        self.places.iter().fold(axum::Router::new(), |router, (name, place)| {
-            let folder = match place {
-                Place::Mirror(mirror) => Some(&mirror.root),
-                Place::Ostree(repository) => Some(&repository.folder),
-                Place::Registry(_) => None,
+    /// What strangers may read of what lies on this machine: of every mirror and OSTree repository.
+    pub fn served(&self) -> Vec<Served> {
+        let served = |(name, place): (&String, &Place)| {
+            let (folder, shown) = match place {
+                Place::Mirror(mirror) => (&mirror.root, Shown::Everything),
+                Place::Ostree(repository) => (&repository.folder, ostree_repo::SHOWN),
+                Place::Registry(_) => return None,
             };
-            let path = format!("/pub/{name}");
-            match folder {
-                Some(folder) => router.nest_service(&path, crate::web::mirror::files(folder.clone())),
-                None => router,
-            }
-        })
+            Some(Served { name: name.clone(), folder: folder.clone(), shown })
+        };
+        self.places.iter().filter_map(served).collect()
     }
 
     fn place(&self, upload: &UploadRequest) -> Result<&Place, Fault> {
@@ -231,7 +257,7 @@ impl Place {
 
     async fn withdraw(&self, upload: &UploadRequest) -> Result<(), Fault> {
         match self {
-            Place::Mirror(mirror) => mirror.withdraw(upload).map_err(Fault::retry),
+            Place::Mirror(mirror) => mirror.withdraw(upload).await.map_err(Fault::retry),
             // What no tag names is removed by the registry's own garbage collection, and other images may share it.
             Place::Registry(_) => Ok(()),
             Place::Ostree(repository) => repository.withdraw(upload).await.map_err(Fault::retry),

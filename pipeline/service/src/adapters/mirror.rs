@@ -109,7 +109,7 @@ impl Mirror {
         let mut pointers = self.read_back(&placed, &self.url).await?;
         pointers.extend(self.read_back_links(upload, &placed, stream).await?);
         if let Some(staging) = staging {
-            fs::remove_dir_all(&staging).context("cannot empty the staging folder").map_err(Fault::retry)?;
+            remove(staging).await.map_err(Fault::retry)?;
         }
         Ok(PromoteOutput { pointers })
     }
@@ -121,22 +121,24 @@ impl Mirror {
     }
 
     /// Removes what is staged. What is public stays.
-    pub fn withdraw(&self, upload: &UploadRequest) -> Result<()> {
-        let staging = find_staging(&self.root, &layout::staging_stem(upload))?;
-        staging.map_or(Ok(()), |path| {
-            fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))
-        })
+    pub async fn withdraw(&self, upload: &UploadRequest) -> Result<()> {
+        match find_staging(&self.root, &layout::staging_stem(upload))? {
+            Some(staging) => remove(staging).await.map(drop),
+            None => Ok(()),
+        }
     }
 
-    /// Removes what is staged since before `born` and belongs to none of the candidates with these ids.
-    pub fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+    /// Removes what is staged since before `born` and belongs to none of the candidates with these ids. Says of each
+    /// what came of it.
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<Result<String>>> {
         let mut removed = Vec::new();
         for path in staged(&self.root)? {
-            let is_old = fs::metadata(&path)?.modified()? < born;
+            // It may have become public just now.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let is_old = metadata.modified().is_ok_and(|modified| modified < born);
             let is_open = open.iter().any(|candidate| layout::is_staged_by(&staged_by(&path), candidate));
             if is_old && !is_open {
-                fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-                removed.push(path.display().to_string());
+                removed.push(remove(path).await);
             }
         }
         Ok(removed)
@@ -252,6 +254,13 @@ impl Mirror {
         }
         writing::write(&path, &key.armour, writing::time(0))
     }
+}
+
+/// Removes a folder, which may be large, and says which.
+async fn remove(folder: PathBuf) -> Result<String> {
+    let name = folder.display().to_string();
+    let removed = spawn_blocking(move || fs::remove_dir_all(folder)).await?;
+    removed.map(|()| name.clone()).with_context(|| format!("cannot remove {name}"))
 }
 
 /// Copies every file that is not there yet. The lock keeps a second process out until it is dropped.

@@ -1,7 +1,9 @@
 //! An OSTree repository: commits arrive under a private ref, and the public ref moves on promotion.
 //!
-//! The private ref lies among those of a remote called `muster-staging`, which no summary lists and no reader of
-//! `refs/heads` finds. It knows `ostree`. It must not know when refs move.
+//! The private ref lies among those of a remote called `muster-staging`, which no summary lists, no reader of
+//! `refs/heads` finds, and which is not served. The objects of an upload are served by their hashes from its beginning,
+//! as those that verify it need them: who knows a commit's id can pull it before promotion, and nobody is told the id.
+//! It knows `ostree`. It must not know when refs move.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -16,6 +18,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
+use crate::adapters::destination::Shown;
 use crate::adapters::mirror::layout;
 use crate::adapters::signer::{PublicKey, Signer};
 use crate::port::Fault;
@@ -23,6 +26,12 @@ use crate::program::{self, Program};
 
 /// The remote whose refs keep uploads alive.
 const STAGING: &str = "muster-staging";
+
+/// What a client of a repository reads. Private refs, and what `ostree` keeps for itself, are not among it.
+pub const SHOWN: Shown = Shown::Only {
+    folders: &["objects", "refs/heads", "refs/mirrors", "deltas", "delta-indexes"],
+    files: &["config", "summary", "summary.sig"],
+};
 
 /// How long one run of `ostree` may take: a large tree over a slow line.
 const LIMIT: Duration = Duration::from_hours(1);
@@ -135,8 +144,9 @@ impl OstreeRepository {
         self.forget(&self.commits(upload)?).await
     }
 
-    /// Removes the private refs that were made before `born` and belong to none of the candidates with these ids.
-    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<String>> {
+    /// Removes the private refs that were made before `born` and belong to none of the candidates with these ids. Says
+    /// of each what came of it.
+    pub async fn sweep(&self, open: &[String], born: SystemTime) -> Result<Vec<Result<String>>> {
         let mut removed = Vec::new();
         let folder = self.folder.join("refs/remotes").join(STAGING);
         let entries = match std::fs::read_dir(&folder) {
@@ -150,12 +160,10 @@ impl OstreeRepository {
             let is_old = entry.metadata()?.modified()? < born;
             if is_old && !open.iter().any(|candidate| layout::is_staged_by(&name, candidate)) {
                 let refs = format!("{STAGING}:{name}");
-                self.ostree("refs")
-                    .args(["--delete", &refs])
-                    .run()
-                    .await
-                    .context("cannot remove a private ref")?;
-                removed.push(refs);
+                let delete = self.ostree("refs").args(["--delete", &refs]).run().await;
+                removed.push(
+                    delete.map(|_| refs.clone()).with_context(|| format!("cannot remove the ref {refs}")),
+                );
             }
         }
         Ok(removed)

@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
+use crate::text::hex;
+
 /// Bytes of `repomd.xml` that are believed; real ones have some 10 kB.
 const REPOMD_LIMIT: usize = 4 << 20;
 
@@ -192,15 +194,6 @@ impl<'a> Place<'a> {
         }
         Ok(PrimaryFile::Fetched(file))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! which only grows. It knows the file and how to read it back. It must not know what lies at the destinations.
 
 pub mod document;
+pub mod pointer;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use muster_flow::publish::{PromoteOutput, StreamRelease};
 use tokio::task::spawn_blocking;
 
 use self::document::{Document, Releases, Standing};
+use self::pointer::{Place, Pointer};
 use crate::adapters::mirror::{Mirror, stranger, writing};
 use crate::clock::Clock;
 use crate::port::Fault;
@@ -35,12 +37,15 @@ impl Streams {
             return Err(Fault::GiveUp(format!("{stream:?} cannot be the name of a stream")));
         }
         let lock = self.lock(stream).await.map_err(Fault::retry)?;
-        writing::tidy(&self.folder(), &format!("{stream}.json.")).map_err(Fault::retry)?;
-        writing::tidy(&self.folder().join(stream), "").map_err(Fault::retry)?;
-        let path = self.path(stream);
-        let mut document = read(&path).map_err(Fault::give_up)?.unwrap_or_else(|| Document::new(stream));
+        let place = self.place(stream);
+        place.prepare().map_err(Fault::retry)?;
+        let now = place.now().map_err(Fault::retry)?;
+        let mut document = match &now {
+            Some(now) => understand(&now.bytes, &place.document()).map_err(Fault::give_up)?,
+            None => Document::new(stream),
+        };
         match document.standing(release) {
-            // Only the signature may be missing, from a promotion that was cut short.
+            // Only a link or a signature may be missing, from a promotion that was cut short.
             Standing::Same => {}
             Standing::Older => document.point_at(release, self.clock.now()),
             // The seam for a rollback: a person's wish to go back would pass here.
@@ -51,7 +56,8 @@ impl Streams {
                 )));
             }
         }
-        self.write(stream, &document, release).await.map_err(Fault::retry)?;
+        self.remember(stream, release, self.clock.now()).map_err(Fault::retry)?;
+        self.show(&place, &document, now).await.map_err(Fault::retry)?;
         drop(lock);
         self.mirror.list().await?;
         self.read_back(stream, release).await
@@ -59,7 +65,7 @@ impl Streams {
 
     /// Whether the stream points at a release.
     pub fn points_at(&self, stream: &str, release: &StreamRelease) -> Result<bool> {
-        let document = read::<Document>(&self.path(stream))?;
+        let document = read::<Document>(&self.place(stream).document())?;
         Ok(document.is_some_and(|document| matches!(document.standing(release), Standing::Same)))
     }
 
@@ -67,34 +73,26 @@ impl Streams {
         self.mirror.root.join("streams")
     }
 
-    fn path(&self, stream: &str) -> PathBuf {
-        self.folder().join(format!("{stream}.json"))
+    fn place(&self, stream: &str) -> Place {
+        Place { streams: self.folder(), name: stream.to_owned() }
     }
 
     /// The pointer itself is written last: what it leads to is there before it.
-    async fn write(&self, stream: &str, document: &Document, release: &StreamRelease) -> Result<()> {
-        let now = self.clock.now();
-        self.remember(stream, release, now)?;
+    async fn show(&self, place: &Place, document: &Document, now: Option<Pointer>) -> Result<()> {
         let bytes = document.bytes()?;
-        let path = self.path(stream);
-        let signature = self.folder().join(format!("{stream}.json.sig"));
-        let is_signed = match (self.mirror.signer.public_key().await?, fs::read(&signature)) {
-            (Some(key), Ok(old)) => key.check_detached(&bytes, &old).await.is_ok(),
-            (Some(_), Err(_)) => false,
-            (None, _) => true,
-        };
-        let new = if is_signed { None } else { self.mirror.signer.detach(&bytes).await? };
+        let signature = self.signature(&bytes, now.and_then(|now| now.signature)).await?;
         let modified = writing::time(document.metadata.last_modified.as_second());
-        match new {
-            Some(new) => writing::write(&signature, &new, modified)?,
-            // A signature of what stood here before would call the pointer forged.
-            None if !self.mirror.signer.signs() => remove(&signature)?,
-            None => {}
+        place.show(&Pointer { bytes, signature }, modified)
+    }
+
+    /// The signature there is, if it is one of these bytes; otherwise a new one.
+    async fn signature(&self, bytes: &[u8], old: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+        let signer = &self.mirror.signer;
+        let Some(key) = signer.public_key().await? else { return Ok(None) };
+        match old {
+            Some(old) if key.check_detached(bytes, &old).await.is_ok() => Ok(Some(old)),
+            Some(_) | None => signer.detach(bytes).await,
         }
-        if fs::read(&path).is_ok_and(|old| old == bytes) {
-            return Ok(());
-        }
-        writing::write(&path, &bytes, modified)
     }
 
     fn remember(&self, stream: &str, release: &StreamRelease, now: Timestamp) -> Result<()> {
@@ -160,21 +158,14 @@ fn is_name(stream: &str) -> bool {
     !stream.is_empty() && !stream.starts_with('.') && stream.chars().all(is_harmless)
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .with_context(|| format!("cannot understand {}", path.display())),
+        Ok(bytes) => understand(&bytes, path).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+fn understand<T: serde::de::DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T> {
+    serde_json::from_slice(bytes).with_context(|| format!("cannot understand {}", path.display()))
 }

@@ -60,7 +60,7 @@ pub enum Failure {
         /// What to do next.
         next: String,
     },
-    /// Something went wrong.
+    /// Something went wrong on the way.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
@@ -84,17 +84,46 @@ impl Failure {
         })
     }
 
+    /// What to do next.
+    pub fn next(&self) -> &str {
+        match self {
+            Failure::NotFound { next, .. } | Failure::Refused { next, .. } => next,
+            Failure::Other(_) => {
+                "Try again; if it stays so, `muster config check` names what cannot work on this machine, and the \
+                 service's log may say more."
+            }
+        }
+    }
+
     /// Says on standard error what went wrong and what to do next.
     pub fn report(&self, format: Format) {
-        let next = match self {
-            Failure::NotFound { next, .. } | Failure::Refused { next, .. } => next.as_str(),
-            Failure::Other(_) => "",
-        };
+        let next = self.next();
         match format {
             Format::Json => eprintln!("{}", json!({ "error": self.to_string(), "next": next })),
-            Format::Words if next.is_empty() => eprintln!("muster: {self}"),
             Format::Words => eprintln!("muster: {self}\n  {next}"),
         }
+    }
+
+    /// The settings cannot be read or understood.
+    fn settings(error: &anyhow::Error, config: Option<&Path>) -> Self {
+        let file = config.unwrap_or(Path::new("muster.toml")).display();
+        Failure::refused(
+            format!("{error:#}"),
+            format!(
+                "Correct {file}, or name another file with --config; `muster config check` looks at all of it."
+            ),
+        )
+    }
+
+    /// The database cannot be opened.
+    fn database(error: &anyhow::Error, address: &str) -> Self {
+        let next = if address.starts_with("sqlite:") {
+            "See that this file is the one that `muster serve` writes, that you may read and write it, and that the \
+             disk is not full; `database` in [service] names it."
+        } else {
+            "See that the database server runs and can be reached from here; `database` in [service] is its address."
+        };
+        Failure::refused(format!("{error:#}"), next)
     }
 }
 
@@ -115,7 +144,8 @@ pub struct Call {
 impl Call {
     /// Reads the settings.
     pub fn new(config: Option<PathBuf>, person: Option<String>, format: Format) -> Result<Self, Failure> {
-        let settings = Settings::read(config.as_deref())?;
+        let settings = Settings::read(config.as_deref())
+            .map_err(|error| Failure::settings(&error, config.as_deref()))?;
         Ok(Call { settings, config, format, clock: Clock::system(), person })
     }
 
@@ -129,7 +159,8 @@ impl Call {
                 "Start `muster serve` first, with the same --config and in the same folder.",
             ));
         }
-        Ok(Store::open(&address, self.clock.clone()).await?)
+        let store = Store::open(&address, self.clock.clone()).await;
+        store.map_err(|error| Failure::database(&error, &address))
     }
 
     /// The name under which facts are recorded.

@@ -7,11 +7,13 @@ use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use muster_flow::gate::Standing;
-use muster_flow::recipe::{Firmware, Form, Machine, Metadata};
+use muster_flow::recipe::Form;
 use muster_flow::smoketest::Weight;
 
 use super::text::{Excerpt, excerpt, last_part};
-use super::{CONSOLE, JSON, JUNIT, Knowledge, Report, SCREENSHOT, TestReport, plain, screenshot_of};
+use super::{CONSOLE, JSON, JUNIT, Knowledge, Report, SCREENSHOT, TestReport, screenshot_of};
+use crate::cell;
+use crate::text::plain;
 
 /// How much of the console's end is on the page; all of it is beside it.
 const CONSOLE_END: u64 = 24 * 1024;
@@ -127,29 +129,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts.push(("Cell", cell.name.clone()));
     facts.push(("Where", report.place.clone()));
     if artifact.form != Form::Oci {
-        let firmware = match cell.firmware {
-            Firmware::Bios => "BIOS",
-            Firmware::Uefi => "UEFI",
-        };
-        let machine = match cell.machine {
-            Machine::Pc => "pc",
-            Machine::Q35 => "q35",
-        };
-        let metadata = match cell.metadata {
-            Metadata::NoCloud => "on a NoCloud disk",
-            Metadata::Ec2 => "from the metadata service of EC2",
-        };
-        let disk = match cell.disk_mib {
-            0 => "as built".to_owned(),
-            disk => format!("{disk} MiB"),
-        };
-        facts.push((
-            "Machine",
-            format!(
-                "{machine} with {firmware}, {} MiB of memory, disk {disk}, metadata {metadata}",
-                cell.memory_mib
-            ),
-        ));
+        facts.push(("Machine", cell::words(cell)));
     }
     facts.push(("Began", format!("{:.0}", report.started)));
     facts.push(("Took", how_long(report)));

@@ -5,7 +5,8 @@
 
 use muster_flow::gate::Standing;
 
-use super::{Knowledge, Report, TestReport, plain};
+use super::{Knowledge, Report, TestReport};
+use crate::text::plain;
 
 /// The report as one test suite.
 pub fn junit(report: &Report) -> String {
@@ -53,7 +54,7 @@ fn case(report: &Report, test: &TestReport) -> String {
     let log = if test.result.log.is_empty() {
         String::new()
     } else {
-        format!("      <system-out>{}</system-out>\n", text(&plain(&test.result.log)))
+        format!("      <system-out>{}</system-out>\n", text(&test.result.log))
     };
     format!(
         "    <testcase classname=\"{}\" name=\"{}\" time=\"{}\">\n{outcome}{log}    </testcase>\n",
@@ -67,10 +68,10 @@ fn seconds(milliseconds: u64) -> String {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
-/// Text for XML, which knows no control characters at all.
+/// Text for XML, which knows no control characters at all, nor two others.
 fn text(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
-    for character in raw.chars() {
+    for character in plain(raw).chars() {
         match character {
             '&' => text.push_str("&amp;"),
             '<' => text.push_str("&lt;"),
@@ -78,7 +79,7 @@ fn text(raw: &str) -> String {
             '"' => text.push_str("&quot;"),
             '\n' => text.push_str("&#10;"),
             '\t' => text.push('\t'),
-            character if character.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&character) => {}
+            '\u{fffe}'..='\u{ffff}' => {}
             character => text.push(character),
         }
     }

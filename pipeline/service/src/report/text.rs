@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::text::plain;
+
 /// How many lines before a test's begin are shown with it.
 const LINES_BEFORE: usize = 6;
 
@@ -58,40 +60,9 @@ fn part(path: &Path, from: u64, to: u64) -> String {
     plain(&String::from_utf8_lossy(&bytes))
 }
 
-/// Text as it stands on a terminal at the end: without carriage returns, colours and other control sequences.
-pub fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\x1b' => skip_sequence(&mut characters),
-            '\n' | '\t' => plain.push(character),
-            character if character.is_control() => {}
-            character => plain.push(character),
-        }
-    }
-    plain
-}
-
-/// Skips what follows an escape: `[`, parameters, and one letter; or a single character.
-fn skip_sequence(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    if characters.next_if_eq(&'[').is_some() {
-        while characters.next_if(|next| !('@'..='~').contains(next)).is_some() {}
-    }
-    characters.next();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_sequences_are_not_shown() {
-        assert_eq!(
-            plain("[\x1b[0;32m  OK  \x1b[0m] up\r\n\x1b[2J\x1b[01;01Hlogin: "),
-            "[  OK  ] up\nlogin: "
-        );
-    }
 
     #[test]
     fn an_excerpt_tells_what_was_before_from_what_came_during() {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Facts;
 use super::mark::{Fault, Mark};
+use crate::cell;
 
 /// One boot of one artifact in one cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -111,7 +112,7 @@ fn boot(facts: &Facts<'_>, step: &Step<Smoketest>, reasons: &[Reason]) -> Boot {
         replaced: false,
         mark: whole(step, &tests),
         artifact: request.artifact.name.clone(),
-        how: how(step),
+        how: cell::words(&step.request.cell),
         place: output.map(|output| output.place.clone()).unwrap_or_default(),
         boot_ms: output.map(|output| output.boot_ms),
         note,
@@ -124,24 +125,6 @@ fn boot(facts: &Facts<'_>, step: &Step<Smoketest>, reasons: &[Reason]) -> Boot {
 /// Which generation a key names, from 1.
 pub fn generation(key: &str) -> u32 {
     key.rsplit_once('#').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
-}
-
-fn how(step: &Step<Smoketest>) -> String {
-    use muster_flow::recipe::{Firmware, Machine, Metadata};
-    let cell = &step.request.cell;
-    let firmware = match cell.firmware {
-        Firmware::Bios => "BIOS",
-        Firmware::Uefi => "UEFI",
-    };
-    let machine = match cell.machine {
-        Machine::Pc => "pc",
-        Machine::Q35 => "q35",
-    };
-    let metadata = match cell.metadata {
-        Metadata::NoCloud => "metadata on a NoCloud disk",
-        Metadata::Ec2 => "metadata as on EC2",
-    };
-    format!("{firmware}, machine {machine}, {metadata}, {} MiB of memory", cell.memory_mib)
 }
 
 /// The worst of what counts; the step's own standing when there are no results.

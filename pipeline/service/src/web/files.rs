@@ -17,6 +17,7 @@ use tokio_util::io::ReaderStream;
 
 use super::problem::Problem;
 use super::{Pages, boot};
+use crate::text;
 
 /// How much of a console a page shows.
 const CONSOLE: u64 = 8 << 10;
@@ -140,35 +141,6 @@ pub(super) fn console(folder: &str) -> String {
         file.take(CONSOLE).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let text = read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    without_controls(&text)
-}
-
-/// Text without what only terminals understand: control characters, and the sequences that an escape begins.
-fn without_controls(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            if chars.next_if_eq(&'[').is_some() {
-                // The sequence ends with its first letter, or whatever else is no parameter.
-                while chars.next().is_some_and(|c| matches!(c, ' '..='?')) {}
-            } else {
-                chars.next();
-            }
-        } else if !c.is_control() || c == '\n' || c == '\t' {
-            plain.push(c);
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_console_is_shown_without_its_colours() {
-        assert_eq!(without_controls("\u{1b}[1;31mred\u{1b}[0m\r\nok\u{1b}c\u{1b}["), "red\nok");
-    }
+    let said = read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    text::plain(&said)
 }

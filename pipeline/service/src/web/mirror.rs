@@ -7,11 +7,12 @@ use askama::Template;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use tower_http::services::ServeDir;
+use axum::routing::get;
+use tower_http::services::{ServeDir, ServeFile};
 
 use super::page;
 use super::problem::Problem;
-use crate::adapters::destination;
+use crate::adapters::destination::{self, Served, Shown};
 use crate::config::Settings;
 use crate::story::words;
 
@@ -22,9 +23,7 @@ struct Folder {
     entries: Vec<Entry>,
 }
 
-/// The files of a folder.
-pub type Files = ServeDir<Router>;
-
+#[derive(Clone)]
 struct Entry {
     name: String,
     size: String,
@@ -39,8 +38,19 @@ pub fn serve(pages: Router, settings: &Settings) -> Router {
     pages.fallback(nothing)
 }
 
+/// What destinations on this machine show to strangers, each under `/pub/NAME`.
+pub fn published(served: Vec<Served>) -> Router {
+    served.into_iter().fold(Router::new(), |router, Served { name, folder, shown }| {
+        let path = format!("/pub/{name}");
+        match shown {
+            Shown::Everything => router.nest_service(&path, files(folder)),
+            Shown::Only { folders, files } => router.nest_service(&path, parts(&folder, folders, files)),
+        }
+    })
+}
+
 /// Serves the files of a folder, and lists what lies in it.
-pub fn files(root: PathBuf) -> Files {
+fn files(root: PathBuf) -> ServeDir<Router> {
     let listing = Router::new().fallback({
         let root = root.clone();
         move |request: Request| {
@@ -49,6 +59,30 @@ pub fn files(root: PathBuf) -> Files {
         }
     });
     ServeDir::new(root).append_index_html_on_directories(false).fallback(listing)
+}
+
+/// Serves some folders and files of a folder, each at an address of its own, so that no other one leads anywhere.
+fn parts(root: &Path, folders: &'static [&str], single: &'static [&str]) -> Router {
+    let start = {
+        let root = root.to_owned();
+        move || {
+            let (folders, single) = (present(&root, folders, "/"), present(&root, single, ""));
+            async move { page::render(&Folder { path: "/".to_owned(), entries: [folders, single].concat() }) }
+        }
+    };
+    let parts = Router::new().route("/", get(start)).fallback(nothing);
+    let parts = single
+        .iter()
+        .fold(parts, |parts, file| parts.route_service(&format!("/{file}"), ServeFile::new(root.join(file))));
+    folders
+        .iter()
+        .fold(parts, |parts, folder| parts.nest_service(&format!("/{folder}"), files(root.join(folder))))
+}
+
+/// What there is of the parts of a folder, for its list.
+fn present(root: &Path, parts: &[&str], ending: &str) -> Vec<Entry> {
+    let there = parts.iter().filter(|part| root.join(part).exists());
+    there.map(|part| Entry { name: format!("{part}{ending}"), size: String::new() }).collect()
 }
 
 /// The folder that the pointers of streams lie in.

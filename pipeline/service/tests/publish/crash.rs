@@ -1,5 +1,6 @@
 //! A process that is killed while it publishes, at any moment, and a disk that is full.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use muster::program::Program;
 use muster_flow::publish::UploadRequest;
 
-use crate::ground::{Ground, MIRROR, release};
+use crate::ground::{EPOCH, Ground, Key, MIRROR, release, stream_release};
 use crate::mirror::staged_files;
 use crate::registry::DockerRegistry;
 use crate::{ostree, registry};
@@ -30,9 +31,74 @@ async fn child_that_publishes() {
     }
 }
 
+/// Lets a stream point at one release after the other, in a process of its own, until it is killed.
+#[tokio::test]
+#[ignore = "it is the child of other tests"]
+async fn child_that_points() {
+    let Some(folder) = std::env::var_os("MUSTER_TEST_FOLDER").map(PathBuf::from) else { return };
+    let ground = Ground::new(&fs::read_to_string(folder.join("settings.toml")).unwrap()).await;
+    let done = fs::read_to_string(folder.join("mirror/streams/stable/releases.json")).unwrap_or_default();
+    for number in done.matches("\"promoted\"").count().. {
+        let upload = release(ground.folder.path(), "murmur", &format!("43.20261121.{number}"), b"x");
+        let created = EPOCH + i64::try_from(number).unwrap();
+        ground.point("stable", &stream_release(&upload, &[], created)).await.unwrap();
+    }
+}
+
 fn child(folder: &Path) -> Program {
     let this = std::env::current_exe().unwrap();
     Program::new(this).args(CHILD).env("MUSTER_TEST_FOLDER", folder)
+}
+
+/// A document with its signature, as both lay there at one moment.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// The pointer and its signature at one moment; nothing where no pointer is, or when it moved meanwhile.
+fn pair(streams: &Path) -> Option<Pair> {
+    let [document, signature] = ["stable.json", "stable.json.sig"].map(|name| streams.join(name));
+    let read = |path: &Path| fs::read(path).unwrap_or_default();
+    let (first, second) = ((read(&signature), read(&document)), (read(&signature), read(&document)));
+    // What was the same before and after lay there in between.
+    (first == second && !second.1.is_empty()).then_some((second.1, second.0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pointer_and_its_signature_agree_at_every_moment_and_whenever_the_process_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Key::new().await;
+    let root = folder.path().join("mirror");
+    let settings = format!("{}{MIRROR}root = \"{}\"\n", key.settings(), root.display());
+    fs::write(folder.path().join("settings.toml"), settings).unwrap();
+    let mut seen: BTreeSet<Pair> = BTreeSet::new();
+    for round in 0..6_u64 {
+        let this = std::env::current_exe().unwrap();
+        let points = Program::new(this)
+            .args(["--exact", "crash::child_that_points", "--ignored", "--nocapture"])
+            .env("MUSTER_TEST_FOLDER", folder.path())
+            .log(folder.path().join("log"));
+        let mut running = points.spawn().unwrap();
+        let streams = root.join("streams");
+        let watch = tokio::task::spawn_blocking(move || {
+            let begun = std::time::Instant::now();
+            let mut seen = BTreeSet::new();
+            while begun.elapsed() < Duration::from_millis(2000 + 137 * round) {
+                seen.extend(pair(&streams));
+            }
+            seen
+        });
+        seen.extend(watch.await.unwrap());
+        assert!(!running.has_ended(), "{}", fs::read_to_string(folder.path().join("log")).unwrap());
+        running.kill().await;
+        seen.extend(pair(&root.join("streams")));
+    }
+    assert!(seen.len() > 6, "the stream hardly moved: {}", seen.len());
+    let (data, sig) = (folder.path().join("data"), folder.path().join("sig"));
+    for (document, signature) in seen {
+        fs::write(&data, &document).unwrap();
+        fs::write(&sig, signature).unwrap();
+        let checked = key.gpg().arg("--verify").arg(&sig).arg(&data).run().await;
+        checked.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&document)));
+    }
 }
 
 const CHILD: [&str; 4] = ["--exact", "crash::child_that_publishes", "--ignored", "--nocapture"];

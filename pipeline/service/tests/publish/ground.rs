@@ -85,7 +85,7 @@ impl Ground {
         let settings: Settings = toml::from_str(&service).unwrap();
         let clock = Clock::set(Timestamp::from_second(EPOCH).unwrap());
         let destinations = Destinations::new(&settings, clock).unwrap();
-        let router = destinations.served();
+        let router = muster::web::mirror::published(destinations.served());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Ground { folder, destinations, url, settings, server }
     }
@@ -190,7 +190,7 @@ fn file(folder: &Path, recipe: &str, version: &str, content: &[u8]) -> Artifact 
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    muster::adapters::mirror::writing::hex(&sha2::Sha256::digest(bytes))
+    muster::text::hex(&sha2::Sha256::digest(bytes))
 }
 
 pub fn stream_release(upload: &UploadRequest, uploaded: &[Uploaded], created: i64) -> StreamRelease {

@@ -256,14 +256,49 @@ async fn private_uploads_of_candidates_that_are_over_are_swept_away() {
         ground.upload(&release(ground.folder.path(), "Murmur", version, b"x")).await.unwrap();
     }
     let open = ["Murmur/43.20261121.10".to_owned()];
-    let sweep = async |born| ground.destinations.sweep(&open, born).await.unwrap();
+    let sweep = async |born| -> Vec<String> {
+        ground.destinations.sweep(&open, born).await.into_iter().map(Result::unwrap).collect()
+    };
     assert_eq!(sweep(SystemTime::UNIX_EPOCH).await.len(), 0, "a young upload was swept away");
-    let removed =
-        sweep(fs::metadata(ground.path("mirror")).unwrap().modified().unwrap() + Duration::from_hours(1))
-            .await;
+    let removed = sweep(in_an_hour(&ground)).await;
     assert_eq!(removed.len(), 1);
     assert!(removed[0].contains("/.staging/.Murmur.43.20261121.1.mirror.qcow2."), "{removed:?}");
     assert_eq!(staged_files(ground.folder.path()).len(), 2, "an open candidate lost its upload");
+}
+
+#[tokio::test]
+async fn what_cannot_be_swept_away_is_said_and_keeps_nothing_else_from_it() {
+    let ground = Ground::new(MIRROR).await;
+    for day in 0..3 {
+        ground
+            .upload(&release(ground.folder.path(), "Murmur", &format!("43.2026112{day}.0"), b"x"))
+            .await
+            .unwrap();
+        // A file is no folder that could be removed; in what order they are found nobody knows.
+        fs::write(ground.path("mirror/.staging").join(format!("{day}")), "").unwrap();
+    }
+    let later = in_an_hour(&ground);
+    let swept = ground.destinations.sweep(&[], later).await;
+    let faults: Vec<String> =
+        swept.iter().filter_map(|one| one.as_ref().err()).map(ToString::to_string).collect();
+    assert_eq!((swept.len(), faults.len()), (6, 3), "{swept:?}");
+    assert!(faults.iter().all(|fault| fault.starts_with("cannot remove ")), "{faults:?}");
+    assert_eq!(staged_files(ground.folder.path()).len(), 3, "an upload stayed");
+}
+
+#[tokio::test]
+async fn a_sweep_keeps_the_task_that_asks_for_it_free() {
+    let ground = Ground::new(MIRROR).await;
+    ground.upload(&release(ground.folder.path(), "Murmur", "43.20261121.0", b"x")).await.unwrap();
+    let large = staging(ground.folder.path());
+    for number in 0..3000 {
+        fs::write(large.join(number.to_string()), "").unwrap();
+    }
+    let mut sweep = Box::pin(ground.destinations.sweep(&[], in_an_hour(&ground)));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(sweep.as_mut().poll(&mut context).is_pending(), "a large folder was removed in one go");
+    assert_eq!(sweep.await.len(), 1);
+    assert!(!large.exists());
 }
 
 #[tokio::test]
@@ -277,6 +312,11 @@ async fn what_is_missing_is_said_in_plain_words() {
     assert_eq!(missing.len(), 2, "{missing:?}");
     assert_eq!(missing[0], "signing: gpg has no secret key nobody@example.invalid in /nonexistent");
     assert!(missing[1].starts_with("destination mirror: folder /proc/nowhere: cannot make"), "{missing:?}");
+}
+
+/// By the clock of the file system.
+fn in_an_hour(ground: &Ground) -> std::time::SystemTime {
+    fs::metadata(ground.path("mirror")).unwrap().modified().unwrap() + Duration::from_hours(1)
 }
 
 fn staging(folder: &Path) -> PathBuf {

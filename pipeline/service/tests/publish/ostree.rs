@@ -108,6 +108,54 @@ async fn a_ref_moves_on_promotion_and_a_machine_that_checks_signatures_pulls_it(
 }
 
 #[tokio::test]
+async fn strangers_find_no_upload_before_its_promotion() {
+    let ground = Ground::new(OSTREE).await;
+    let upload = commit(ground.folder.path(), "43.20261121.0", "one").await;
+    let uploaded = ground.upload(&upload).await.unwrap();
+    let id = &uploaded[0].digest;
+    let staged =
+        fs::read_dir(ground.path("ostree/refs/remotes/muster-staging")).unwrap().next().unwrap().unwrap();
+    let staged = staged.file_name().into_string().unwrap();
+    let status = async |path: &str| ground.get(&format!("/pub/ostree/{path}")).await.map(drop);
+    for path in [
+        "refs",
+        "refs/",
+        "refs/remotes",
+        "refs/remotes/",
+        "refs/remotes/muster-staging/",
+        &format!("refs/remotes/muster-staging/{staged}"),
+        &format!("refs/remotes/muster-staging/{staged}/x86_64"),
+        &format!("refs//remotes/muster-staging/{staged}/x86_64"),
+        &format!("refs/%72emotes/muster-staging/{staged}/x86_64"),
+        &format!("refs%2fremotes/muster-staging/{staged}/x86_64"),
+        &format!("refs/heads/..%2fremotes/muster-staging/{staged}/x86_64"),
+        &format!("refs/heads/%2e%2e/remotes/muster-staging/{staged}/x86_64"),
+        "refs/heads/..%2fremotes%2fmuster-staging/",
+        "tmp/",
+        "state/",
+        "extensions/",
+        ".lock",
+    ] {
+        assert_eq!(status(path).await, Err(404), "{path} is served");
+    }
+    // Nothing that is listed from the start on names the candidate or its commit.
+    for path in ["", "refs/heads/", "config"] {
+        let shown = String::from_utf8(ground.get(&format!("/pub/ostree/{path}")).await.unwrap()).unwrap();
+        for private in [id.as_str(), "43.20261121.0", "muster-staging", "remotes"] {
+            assert!(!shown.contains(private), "{path} tells {private}: {shown}");
+        }
+    }
+    // As the documentation says: by their hashes objects are served from the beginning.
+    status(&format!("objects/{}/{}.commit", &id[..2], &id[2..])).await.unwrap();
+    ground.promote(&upload, &uploaded, "stable").await.unwrap();
+    assert_eq!(
+        ground.get(&format!("/pub/ostree/refs/heads/{REF}")).await.unwrap(),
+        format!("{id}\n").into_bytes()
+    );
+    status("summary").await.unwrap();
+}
+
+#[tokio::test]
 async fn everything_may_be_done_twice() {
     let key = Key::new().await;
     let ground = Ground::new(&(key.settings() + OSTREE)).await;

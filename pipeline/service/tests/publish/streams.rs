@@ -73,6 +73,45 @@ async fn a_promotion_done_twice_changes_no_byte_and_makes_good_what_is_missing()
 }
 
 #[tokio::test]
+async fn a_pointer_that_lies_there_as_two_files_is_taken_in() {
+    let key = Key::new().await;
+    let ground = Ground::new(&(key.settings() + MIRROR)).await;
+    let of = |version: &str, created| {
+        stream_release(&release(ground.folder.path(), "murmur", version, b"x"), &[], created)
+    };
+    ground.point("stable", &of("43.20261120.0", EPOCH - 86_400)).await.unwrap();
+    let streams = ground.path("mirror/streams");
+    // As it was laid down before there were links.
+    for name in ["stable.json", "stable.json.sig"] {
+        let path = streams.join(name);
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    }
+    fs::remove_dir_all(streams.join("stable/pointers")).unwrap();
+    fs::remove_file(streams.join("stable/current")).unwrap();
+    let moved = ground.point("stable", &of("43.20261121.0", EPOCH)).await.unwrap().pointers;
+    assert!(moved[0].ends_with("murmur 43.20261121.0, signed by our key"), "{moved:?}");
+    for name in ["stable.json", "stable.json.sig"] {
+        let leads_to = fs::read_link(streams.join(name)).unwrap();
+        assert_eq!(
+            leads_to.to_str().unwrap(),
+            format!("stable/current/{name}"),
+            "a link leads out of the tree"
+        );
+    }
+    let Err(Fault::GiveUp(_)) = ground.point("stable", &of("43.20261119.0", EPOCH - 99_999)).await else {
+        panic!("what the two files said is forgotten")
+    };
+    for day in 1..5 {
+        ground.point("stable", &of(&format!("43.2026112{day}.1"), EPOCH + day)).await.unwrap();
+    }
+    assert_eq!(fs::read_dir(streams.join("stable/pointers")).unwrap().count(), 2, "old pointers pile up");
+    let listed = ground.get("/pub/mirror/streams/").await.unwrap();
+    assert!(String::from_utf8(listed).unwrap().contains("stable.json.sig"), "the links are not listed");
+}
+
+#[tokio::test]
 async fn two_recipes_promoted_at_once_both_stay_in_the_stream() {
     let ground = Ground::new(MIRROR).await;
     let promote = async |recipe: &str| {
@@ -95,7 +134,18 @@ async fn two_recipes_promoted_at_once_both_stay_in_the_stream() {
             .unwrap();
     assert_eq!(releases["releases"].as_array().unwrap().len(), 15, "a release was lost from the history");
     let list = String::from_utf8(ground.get("/pub/mirror/fullfiletimelist-mirror").await.unwrap()).unwrap();
-    assert!(list.contains(&format!("\t{}\tstreams/stable.json\n", document_size(&ground).await)), "{list}");
+    // Whoever copies the mirror by its list gets the two links and what they lead to.
+    let size = document_size(&ground).await;
+    assert!(
+        list.lines().any(|line| line.contains("\tl\t") && line.ends_with("\tstreams/stable.json")),
+        "{list}"
+    );
+    assert!(
+        list.lines().any(|line| line.contains("\tl\t") && line.ends_with("\tstreams/stable/current")),
+        "{list}"
+    );
+    let holds = format!("\t{size}\tstreams/stable/pointers/");
+    assert!(list.lines().any(|line| line.contains(&holds) && line.ends_with("/stable.json")), "{list}");
     assert_eq!(list.lines().filter(|line| line.ends_with(".4.x86_64.qcow2")).count(), 3);
 }
 

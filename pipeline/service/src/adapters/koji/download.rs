@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::port::Fault;
+use crate::text::hex;
 
 /// Pieces that wait to be written: the network does not wait for the disk.
 const AHEAD: usize = 64;
@@ -178,10 +179,6 @@ fn write_on_thread(
         }
         Ok(hasher)
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    crate::adapters::mirror::writing::hex(bytes)
 }
 
 /// Makes a folder for downloads that carries the key of its step, so that it is cleaned away with it.

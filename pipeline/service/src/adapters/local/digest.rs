@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fault::Result;
 use super::workshop::blocking;
+use crate::text::hex;
 
 /// Bytes read at once: large enough that the cost of a call does not show.
 const CHUNK: usize = 1 << 20;
@@ -17,16 +18,6 @@ const CHUNK: usize = 1 << 20;
 pub async fn of_file(path: PathBuf) -> Result<(String, u64)> {
     use anyhow::Context;
     blocking(move || Ok(read_sparse(&path).with_context(|| format!("cannot read {}", path.display()))?)).await
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Holes are hashed as the zeros they are, without being read.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::digest::hex;
+use crate::text::hex;
 
 /// What is said about an image beside its files.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use muster_flow::publish::{UploadRequest, Uploaded};
 use muster_flow::recipe::Form;
 use sha2::{Digest, Sha256};
 
-use super::writing;
+use crate::text;
 
 /// The folder below the root that is not public.
 pub const STAGING: &str = ".staging";
@@ -88,7 +88,7 @@ pub fn staging_stem(upload: &UploadRequest) -> String {
     for artifact in artifacts {
         hasher.update(&artifact.digest);
     }
-    let content = writing::hex(&hasher.finalize()[..6]);
+    let content = text::hex(&hasher.finalize()[..6]);
     format!("{}.{}.{}.{content}", flat(candidate), destination.name, destination.takes.extension())
 }
 

@@ -140,15 +140,17 @@ fn replace(from: &Path, to: &Path) -> Result<()> {
     writing::write(to, &bytes, fs::metadata(from)?.modified()?)
 }
 
-fn point(link: &Path, target: &str) -> Result<()> {
+/// Lets a link point at something else, or finds that it does, in one step. What is not a link is replaced by one.
+pub fn point(link: &Path, target: &str) -> Result<()> {
     if fs::read_link(link).is_ok_and(|old| old == Path::new(target)) {
         return Ok(());
     }
     let parent = link.parent().context("a link needs a folder")?;
     let moved = || format!("cannot move the link {}", link.display());
     // The new link is made in a folder of its own, as nothing but a rename replaces a link in one step.
-    let beside =
-        tempfile::Builder::new().prefix(".latest.").suffix("~").tempdir_in(parent).with_context(moved)?;
+    let name = link.file_name().unwrap_or_default().to_string_lossy();
+    let beside = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix("~").tempdir_in(parent);
+    let beside = beside.with_context(moved)?;
     let new = beside.path().join("link");
     std::os::unix::fs::symlink(target, &new).with_context(moved)?;
     fs::rename(&new, link).with_context(moved)?;

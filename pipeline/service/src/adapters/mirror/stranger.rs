@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use super::writing::{Sum, hex};
+use super::writing::Sum;
+use crate::text::hex;
 
 /// Small files are not larger than this; a server that sends more is not believed.
 const SMALL: usize = 16 << 20;

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::text::hex;
+
 /// Bytes per read: large enough that system calls do not show, small enough for the cache.
 const PIECE: usize = 1 << 18;
 
@@ -152,16 +154,6 @@ fn pieces(from: &mut File, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io:
         take(&piece[..length])?;
         size += length as u64;
     }
-}
-
-/// Bytes in lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::report::plain;
+use crate::text::plain;
 
 /// Words on the console after which nobody needs to wait for a login any more, and what they mean.
 const ENDS: [(&str, &str); 10] = [

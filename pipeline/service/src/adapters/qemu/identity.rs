@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::program::Program;
+use crate::text::hex;
 
 /// Where the guest's user data leaves a line, each time it runs.
 pub const USER_DATA_MARK: &str = "/var/tmp/muster-user-data";
@@ -63,16 +64,6 @@ impl Identity {
         copy.run().await.context("cannot fill the NoCloud seed")?;
         Ok(())
     }
-}
-
-/// Bytes in the usual small letters.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

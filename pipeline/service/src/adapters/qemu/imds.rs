@@ -14,8 +14,9 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::identity::{Identity, hex};
+use super::identity::Identity;
 use crate::clock::Clock;
+use crate::text::hex;
 
 /// The file in the folder that holds what is served.
 pub const FILE: &str = "imds.json";

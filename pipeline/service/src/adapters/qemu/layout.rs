@@ -257,7 +257,7 @@ impl Blob {
     }
 
     fn check(self) -> Result<()> {
-        let found = super::identity::hex(&self.hash.finalize());
+        let found = crate::text::hex(&self.hash.finalize());
         ensure!(
             found == self.digest,
             "the blob sha256:{} is not what it was: it is sha256:{found}",

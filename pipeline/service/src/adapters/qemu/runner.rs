@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use muster_flow::recipe::{Firmware, Form, Machine as Kind, Metadata};
+use muster_flow::recipe::{Form, Metadata};
 use muster_flow::smoketest::{
     Colour, ExpectedFailure, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight,
 };
@@ -22,9 +22,11 @@ use super::machine::{self, Machine, Plan};
 use super::place::{Place, Ran, Script};
 use super::sandbox::Sandbox;
 use super::{Choice, Settings, accelerator, imds, layout, ssh};
+use crate::cell;
 use crate::clock::Clock;
 use crate::job::Desk;
 use crate::report::{self, Knowledge, Report, TestReport};
+use crate::text;
 
 /// The test that is red when a guest never lets us in.
 const BOOTS: &str = "boots";
@@ -129,7 +131,7 @@ impl Session<'_> {
         match request.cell.metadata {
             Metadata::NoCloud => identity.write_seed(&work.join("seed.img")).await?,
             Metadata::Ec2 => {
-                let secret = identity::hex(&Sha256::digest(fs::read(work.join("key"))?));
+                let secret = text::hex(&Sha256::digest(fs::read(work.join("key"))?));
                 machine::write_imds(&work, &imds::Service { identity: identity.clone(), secret })?;
             }
         }
@@ -176,7 +178,8 @@ impl Session<'_> {
         let (desk, request, work) = (self.desk, self.request, self.desk.work());
         self.report.place = format!("qemu ({accelerator})");
         machine::write_disk(&request.artifact, &request.cell, &work).await?;
-        desk.say(&format!("switching on: {}", describe(request)));
+        let machine = cell::machine(&request.cell);
+        desk.say(&format!("switching on: {} on {machine}", request.artifact.name));
         let path = desk.folder.join(report::CONSOLE);
         let plan = Plan { name: self.job, cell: &request.cell, accelerator, work: &work, console: &path };
         let machine = Machine::start(&plan, self.settings).await?;
@@ -355,7 +358,7 @@ async fn check_digest(request: &SmoketestRequest) -> Result<()> {
         let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1024 * 1024]);
         loop {
             match file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))? {
-                0 => return anyhow::Ok(identity::hex(&hash.finalize())),
+                0 => return anyhow::Ok(text::hex(&hash.finalize())),
                 count => hash.update(&buffer[..count]),
             }
         }
@@ -365,22 +368,9 @@ async fn check_digest(request: &SmoketestRequest) -> Result<()> {
     Ok(())
 }
 
-fn describe(request: &SmoketestRequest) -> String {
-    let cell = &request.cell;
-    let firmware = match cell.firmware {
-        Firmware::Bios => "BIOS",
-        Firmware::Uefi => "UEFI",
-    };
-    let machine = match cell.machine {
-        Kind::Pc => "pc",
-        Kind::Q35 => "q35",
-    };
-    format!("{} with {firmware} on {machine}", request.artifact.name)
-}
-
 /// The last line that says anything.
 fn last_words(log: &str) -> Option<String> {
-    let log = report::plain(log);
+    let log = text::plain(log);
     let line = log.lines().rev().find(|line| !line.trim().is_empty())?;
     Some(line.trim().chars().take(300).collect())
 }

@@ -11,7 +11,7 @@ use muster_flow::publish::UploadRequest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::adapters::mirror::writing::hex;
+use crate::text::hex;
 
 /// The media type of an index.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";

@@ -19,8 +19,8 @@ use tokio::task::spawn_blocking;
 
 use super::layout::{Descriptor, INDEX};
 use super::{Protocol, layout};
-use crate::adapters::mirror::writing::hex;
 use crate::port::Fault;
+use crate::text::hex;
 
 /// Bytes per piece: large enough that system calls do not show.
 const PIECE: usize = 1 << 20;

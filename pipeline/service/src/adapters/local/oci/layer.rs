@@ -12,8 +12,8 @@ use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use crate::adapters::local::digest::hex;
 use crate::adapters::local::settle::children;
+use crate::text::hex;
 
 /// A layer that lies under its digest.
 pub struct Layer {

@@ -30,7 +30,7 @@ impl Ground {
     }
 
     fn blob(&self, bytes: &[u8]) -> String {
-        let hex: String = super::super::identity::hex(&Sha256::digest(bytes));
+        let hex: String = crate::text::hex(&Sha256::digest(bytes));
         fs::write(self.folder.path().join("layout/blobs/sha256").join(&hex), bytes).unwrap();
         hex
     }
