@@ -12,6 +12,7 @@ pub struct Args {}
 
 pub async fn run(call: Call) -> Result<Ending, Failure> {
     super::log::start();
-    crate::serve::serve(call.settings, call.config).await?;
+    // It is large, as it holds everything that runs.
+    Box::pin(crate::serve::serve(call.settings, call.config)).await?;
     Ok(Ending::Done)
 }
