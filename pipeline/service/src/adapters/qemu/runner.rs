@@ -20,7 +20,7 @@ use super::guest::{Boot, Guest, Patience};
 use super::identity::{self, Identity};
 use super::machine::{self, Machine, Plan};
 use super::place::{Place, Ran, Script};
-use super::sandbox::Sandbox;
+use super::sandbox::{self, Sandbox};
 use super::{Choice, Settings, accelerator, imds, layout, ssh};
 use crate::cell;
 use crate::clock::Clock;
@@ -200,6 +200,7 @@ impl Session<'_> {
     async fn open_sandbox(&mut self) -> Result<Opened> {
         let (request, work) = (self.request, self.desk.work());
         self.report.place = "sandbox".to_owned();
+        sandbox::probe(sandbox::PROGRAM).await?;
         self.desk.say("unpacking the container image");
         let since = Instant::now();
         let packages = work.join("packages");
