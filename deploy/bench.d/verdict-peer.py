@@ -139,7 +139,8 @@ menuentry Murmur {{
 
 def make_files(disk):
     extended = f"offset={ROOT_AT * MIB},lazy_itable_init=1,nodiscard,root_owner=0:0"
-    ext4 = ["mkfs.ext4", "-q", "-F", "-m", "1", "-O", "^metadata_csum_seed,^orphan_file", "-L", "root", "-U", IDENTITY]
+    features = ["-m", "1", "-O", "^metadata_csum_seed,^orphan_file", "-b", "4096"]
+    ext4 = ["mkfs.ext4", "-q", "-F", *features, "-L", "root", "-U", IDENTITY]
     with counted("files"):
         run(*ext4, "-E", extended, "-d", str(ROOT), str(disk), f"{ROOT_MIB * 1024}k")
 

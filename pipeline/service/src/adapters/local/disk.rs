@@ -125,6 +125,9 @@ async fn make_files(
         .program(&format!("mkfs.{kind}"))
         // GRUB of Debian 12 cannot read a file system with either of these features.
         .args(["-q", "-F", "-m", "1", "-O", "^metadata_csum_seed,^orphan_file"])
+        // Left to itself, mkfs gives a small disk blocks of 1 KiB, which it keeps when it has grown into a large
+        // one, and which GRUB reads one by one.
+        .args(["-b", "4096"])
         .arg("-L")
         .arg(slice.label.clone().unwrap_or_else(|| slice.role.name()))
         .arg("-U")
