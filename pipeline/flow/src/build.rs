@@ -136,6 +136,12 @@ impl Package {
     pub fn nvr(&self) -> String {
         format!("{}-{}-{}", self.name, self.version, self.release)
     }
+
+    /// What it is beside its name: `[epoch:]version-release.arch`.
+    pub fn evra(&self) -> String {
+        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
+        format!("{epoch}{}-{}.{}", self.version, self.release, self.arch)
+    }
 }
 
 /// The builds a candidate needs.

@@ -9,6 +9,7 @@ pub mod build;
 pub mod calendar;
 pub mod candidate;
 pub mod change;
+pub mod difference;
 pub mod gate;
 pub mod next;
 pub mod publish;

@@ -11,6 +11,7 @@ mod serve;
 mod status;
 mod watch;
 mod show;
+mod diff;
 mod explain;
 mod trigger;
 mod release;
@@ -69,6 +70,8 @@ enum Command {
     Watch(watch::Args),
     /// One candidate: where it stands, why, what next and who must act.
     Show(show::Args),
+    /// How the packages of two candidates differ.
+    Diff(diff::Args),
     /// What a message of the bus would do, and why, without doing it.
     Explain(explain::Args),
     /// Ask for a scratch candidate of a recipe.
@@ -129,6 +132,7 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Status(args) => status::run(&call, &args).await,
         Command::Watch(args) => watch::run(&call, &args).await,
         Command::Show(args) => show::run(&call, &args).await,
+        Command::Diff(args) => diff::run(&call, &args).await,
         Command::Explain(args) => explain::run(&call, &args).await,
         Command::Trigger(args) => trigger::run(&call, args).await,
         Command::Release(args) => release::run(&call, args).await,

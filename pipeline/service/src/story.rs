@@ -7,6 +7,7 @@ pub mod teller;
 pub mod words;
 pub mod mark;
 pub mod next_action;
+pub mod packages;
 pub mod wait;
 pub mod timeline;
 pub mod boot;

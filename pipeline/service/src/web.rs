@@ -8,6 +8,7 @@ pub mod problem;
 pub mod candidates;
 pub mod candidate;
 pub mod boot;
+pub mod packages;
 pub mod images;
 pub mod lists;
 pub mod files;
@@ -57,6 +58,7 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
     let with_pages = Router::new()
         .route("/", get(candidates::html))
         .route("/candidates/{recipe}/{version}", get(candidate::html))
+        .route("/candidates/{recipe}/{version}/packages", get(packages::html))
         .route("/candidates/{recipe}/{version}/build/{arch}/log", get(files::build_log))
         .route("/candidates/{recipe}/{version}/smoketest/{arch}/{cell}", get(boot::html))
         .route("/candidates/{recipe}/{version}/smoketest/{arch}/{cell}/files/{file}", get(files::of_boot))
@@ -68,6 +70,7 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/api/candidates", get(candidates::json))
         .route("/api/candidates/{recipe}/{version}", get(candidate::json))
         .route("/api/candidates/{recipe}/{version}/smoketest/{arch}/{cell}", get(boot::json))
+        .route("/api/candidates/{recipe}/{version}/packages", get(packages::json))
         .route("/api/images", get(images::json))
         .route("/api/waits", get(lists::waits_json))
         .route("/api/changes", get(lists::changes_json))

@@ -103,6 +103,21 @@ impl Store {
         self.load_all(ids).await
     }
 
+    /// The ids of the candidates of a recipe that were made before one of them, newest first.
+    pub async fn before(&self, id: &CandidateId, limit: u32) -> Result<Vec<CandidateId>> {
+        let ids = sqlx::query(
+            "SELECT older.id FROM candidate AS older JOIN candidate AS this ON this.recipe = older.recipe \
+             WHERE this.id = $1 AND older.id <> $1 AND older.created <= this.created \
+             ORDER BY older.created DESC, older.id DESC LIMIT $2",
+        )
+        .bind(&id.0)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .context("cannot list older candidates")?;
+        ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
+    }
+
     async fn load_all(&self, ids: Vec<AnyRow>) -> Result<Vec<Candidate>> {
         let mut candidates = Vec::with_capacity(ids.len());
         for row in ids {

@@ -2,14 +2,18 @@
 
 use anyhow::Result;
 use jiff::SignedDuration;
-use muster_flow::candidate::{Candidate, Patience};
+use muster_flow::candidate::{Candidate, Outcome, Patience, Stage};
 
 use super::boot::{self, Boot};
+use super::packages::{self, Packages};
 use super::wait::{self, Wait};
 use super::{Brief, Facts, Story, brief, tell};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::{StepRow, Store};
+
+/// How many candidates of a recipe are looked through for the last release.
+const BASES: u32 = 100;
 
 /// Tells stories from a store.
 #[derive(Clone, Debug)]
@@ -46,6 +50,30 @@ impl Teller {
         let open = self.store.open_candidates().await?;
         let (rows, note) = self.around(candidate).await?;
         Ok(tell(&self.facts(candidate, (&rows, &note), &open)))
+    }
+
+    /// The packages of a candidate beside those of another; when none is named, of the last release of its recipe
+    /// before it, or of the last build where nothing was released.
+    pub async fn packages(&self, candidate: &Candidate, since: Option<Candidate>) -> Result<Packages> {
+        let since = match since {
+            Some(named) => Some(named),
+            None => self.base_of(candidate).await?,
+        };
+        Ok(packages::tell(candidate, since.as_ref()))
+    }
+
+    async fn base_of(&self, candidate: &Candidate) -> Result<Option<Candidate>> {
+        let mut built = None;
+        for id in self.store.before(&candidate.id, BASES).await? {
+            let Some(older) = self.store.candidate(&id).await? else { continue };
+            if older.stage() == Stage::Finished(Outcome::Published) {
+                return Ok(Some(older));
+            }
+            if built.is_none() && older.builds().any(|build| build.output().is_some()) {
+                built = Some(older);
+            }
+        }
+        Ok(built)
     }
 
     /// What the boots of a candidate showed.
