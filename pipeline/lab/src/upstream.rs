@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use muster::store::{Incoming, Weighed};
-use muster::upstream::{Digest, Upstream};
+use muster::message::Incoming;
+use muster::upstream::{Digest, Upstream, Weighed};
 use muster_flow::change::{Change, Origin, What};
 use muster_flow::gate::Policy;
 use muster_flow::recipe::{

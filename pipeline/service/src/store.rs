@@ -19,8 +19,7 @@ use jiff::Timestamp;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
-pub use inbox::{Incoming, Parked};
-pub use plan::{Admitted, Plan, Weighed};
+pub use plan::{Admitted, Plan};
 pub use read::{JournalLine, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};
 

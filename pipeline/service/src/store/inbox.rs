@@ -3,49 +3,16 @@
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::{Store, placeholders, time};
+use crate::message::{Incoming, Parked};
 use crate::text;
 
 /// How many rows go into one statement; PostgreSQL and SQLite take more parameters than this needs.
 const ROWS: usize = 500;
-
-/// A message that could be read as one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incoming {
-    /// Its id, by which a second delivery is recognised.
-    pub id: String,
-    /// Its topic, without the deployment's prefix.
-    pub topic: String,
-    /// Its headers, as JSON.
-    pub headers: String,
-    /// Its body, as JSON.
-    pub body: String,
-    /// When it was sent, if it says so.
-    pub sent_at: Option<Timestamp>,
-}
-
-/// A message that nobody could read, kept for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parked {
-    /// Its id, or one made of its content.
-    pub id: String,
-    /// Its topic, without the deployment's prefix.
-    pub topic: String,
-    /// Why it could not be read, in one line.
-    pub reason: String,
-    /// Its headers, as JSON.
-    pub headers: String,
-    /// Its body as it came.
-    pub body: Vec<u8>,
-    /// When it came.
-    pub received: Timestamp,
-}
 
 impl Store {
     /// Keeps messages durably, and returns how many of them are new.
@@ -294,6 +261,8 @@ fn lasting(headers: &str) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::clock::Clock;
 

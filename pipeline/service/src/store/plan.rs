@@ -12,13 +12,13 @@ use muster_flow::change::Change;
 use muster_flow::next::Intent;
 use muster_flow::publish::{Promote, StreamRelease, Upload, Verify};
 use muster_flow::recipe::{Definition, Recipe};
-use muster_flow::relevance::Touch;
 use muster_flow::smoketest::{Smoketest, Test};
 use muster_flow::step::{Wanted, Work};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::read::Facts;
 use super::{Store, encode, placeholders};
+use crate::upstream::Weighed;
 
 /// How long the planner's lease holds when it is not renewed.
 const LEASE: SignedDuration = SignedDuration::from_secs(10);
@@ -27,17 +27,6 @@ const LEASE: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Debug)]
 pub struct Plan {
     fence: i64,
-}
-
-/// A change with what it was weighed to do.
-#[derive(Clone, Debug)]
-pub struct Weighed {
-    /// The message in the inbox that it came by, if it came by one.
-    pub message: Option<String>,
-    /// The change; a message may bring none.
-    pub change: Option<Change>,
-    /// The recipes it touches, or why there are none.
-    pub touches: std::result::Result<Vec<Touch>, String>,
 }
 
 /// What becomes of a touch.
