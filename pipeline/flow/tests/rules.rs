@@ -495,3 +495,11 @@ fn a_step_that_is_tried_again_gets_a_key_of_its_own_and_reopens_the_candidate() 
     assert_eq!(candidate.smoketests().count(), 0);
     assert_eq!(candidate.stage(), Stage::Building);
 }
+
+#[test]
+fn the_try_before_the_second_is_the_first() {
+    let key = |text: &str| StepKey(text.to_owned());
+    assert_eq!((key("a/b").generation(), key("a/b").previous()), (1, None));
+    assert_eq!((key("a/b#2").generation(), key("a/b#2").previous()), (2, Some(key("a/b"))));
+    assert_eq!(key("a/b#3").previous(), Some(key("a/b#2")));
+}
