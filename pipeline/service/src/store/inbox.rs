@@ -37,7 +37,7 @@ impl Store {
             }
             new += query.execute(&mut *transaction).await.context("cannot keep messages")?.rows_affected();
         }
-        transaction.commit().await.context("cannot keep messages")?;
+        self.commit(transaction, "messages").await?;
         Ok(new)
     }
 
@@ -74,7 +74,7 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await.context("cannot park messages")
+        self.commit(transaction, "parked messages").await
     }
 
     /// Puts deliveries that never came into the inbox on the shelf for a person.
@@ -96,7 +96,7 @@ impl Store {
             };
             self.shelve_in(&mut transaction, delivery, first).await?;
         }
-        transaction.commit().await.context("cannot park messages")
+        self.commit(transaction, "parked deliveries").await
     }
 
     /// Puts a message on the shelf under an id, or, if something else has that, under one made of its content too. One
@@ -220,7 +220,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         self.journal_in(&mut transaction, "", &format!("message {id} was replayed")).await?;
-        transaction.commit().await?;
+        self.commit(transaction, &format!("that message {id} is replayed")).await?;
         Ok(true)
     }
 
@@ -235,7 +235,7 @@ impl Store {
         if found > 0 {
             self.journal_in(&mut transaction, "", &format!("{who} dropped the parked message {id}")).await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction, &format!("that message {id} is dropped")).await?;
         Ok(found > 0)
     }
 }
