@@ -125,3 +125,17 @@ pub fn recipe(name: &str) -> Recipe {
         destinations: vec![destination("mirror", Form::Qcow2), destination("archive", Form::Raw)],
     }
 }
+
+/// An exception for the test `boots` in every cell of every candidate of a recipe.
+pub fn waiver(recipe: &str, expires: jiff::Timestamp) -> muster_flow::gate::Waiver {
+    muster_flow::gate::Waiver {
+        id: "w1".to_owned(),
+        recipe: recipe.to_owned(),
+        candidate: None,
+        test: "boots".to_owned(),
+        cell: None,
+        reason: "the lab has no power".to_owned(),
+        author: "ada".to_owned(),
+        expires,
+    }
+}

@@ -39,6 +39,19 @@ fn nothing_but_the_store_knows_sql() {
 }
 
 #[test]
+fn every_write_of_the_store_has_its_moments() {
+    let sources = sources("src");
+    let store: Vec<_> =
+        sources.into_iter().filter(|(path, _)| path.to_string_lossy().contains("/src/store")).collect();
+    // Each of the three ways to write stands once, in the function that tells the witness.
+    for way in [".commit().await", ".execute(&self.pool)"] {
+        assert_eq!(lines_with(&store, &[way]).len(), 1, "{way}");
+    }
+    let returning = lines_with(&store, &["RETURNING"]).len();
+    assert_eq!(lines_with(&store, &["self.write_returning("]).len(), returning);
+}
+
+#[test]
 fn adapters_know_neither_engine_nor_planner_nor_store() {
     let adapters = sources("src/adapters");
     assert_eq!(lines_with(&adapters, &["crate::engine", "crate::planner", "crate::web", "crate::store"]), []);
