@@ -6,8 +6,8 @@ use muster::store::Admitted;
 use muster_flow::candidate::{CandidateId, Outcome, Stage};
 use muster_flow::gate::Waiver;
 use muster_lab::database;
-use muster_lab::upstream::waiver;
 use muster_lab::world::{Fault, World};
+use muster_specimen::waiver;
 
 use crate::service::{Service, ask, clock};
 

@@ -16,8 +16,9 @@ use muster_flow::recipe::Recipe;
 use muster_lab::brink::Brink;
 use muster_lab::database::Database;
 use muster_lab::ports;
-use muster_lab::upstream::{Standing, recipe};
+use muster_lab::upstream::Standing;
 use muster_lab::world::World;
+use muster_specimen::recipe;
 use tokio::runtime::Runtime;
 
 /// More turns than any story here needs.

@@ -10,8 +10,8 @@ use muster_flow::recipe::Recipe;
 use muster_flow::step::Progress;
 use muster_lab::brink::Brink;
 use muster_lab::database::Database;
-use muster_lab::upstream::{recipe, waiver};
 use muster_lab::world::{Fault, Manners, World};
+use muster_specimen::{recipe, waiver};
 
 use crate::service::{self, Service, TURNS, ask, check_done_once};
 

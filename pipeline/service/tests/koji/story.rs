@@ -38,7 +38,7 @@ impl Service {
         settings.engine.parallel_smoketests = 4;
         settings.service.state = ground.folder.path().to_owned();
         let store = Store::open(database, clock.clone()).await.unwrap();
-        let mut recipe = muster_lab::upstream::recipe("lab");
+        let mut recipe = muster_specimen::recipe("lab");
         (recipe.builder, recipe.arches) = (Builder::Koji, vec!["x86_64".to_owned(), "aarch64".to_owned()]);
         let upstream = Arc::new(Standing::of(vec![recipe]));
         let planner = Planner::new(store.clone(), upstream, clock.clone(), &settings).unwrap();
