@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::{Candidate, Outcome, Stage};
-use crate::gate::{Counts, Ruling, Standing};
+use crate::gate::{self, Counts, Ruling, Standing};
 use crate::publish::{self, Publication};
 use crate::recipe::Destination;
 use crate::step::{Wanted, Work};
@@ -270,7 +270,7 @@ fn verdict(candidate: &Candidate) -> Option<Wanted<Announce>> {
         format!("{} {test} {}{counts}: {}", reason.cell, reason.standing.words(), reason.note)
     });
     // A verdict that an exception has changed is news.
-    let purpose = match verdict.evidence.iter().filter(|name| name.starts_with("waiver ")).count() {
+    let purpose = match verdict.evidence.iter().filter(|name| gate::is_waiver(name)).count() {
         0 => "announce/verdict".to_owned(),
         waivers => format!("announce/verdict-with-{waivers}-waived"),
     };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::announce::Announce;
 use crate::build::Build;
-use crate::gate::{Ruling, Verdict, Waiver};
+use crate::gate::{self, Ruling, Verdict, Waiver};
 use crate::publish::{Promote, Upload, Verify};
 use crate::recipe::{Definition, Recipe};
 use crate::smoketest::{Smoketest, Test};
@@ -269,9 +269,6 @@ impl Stage {
     }
 }
 
-/// How a waiver is told from a step among the evidence.
-const WAIVER: &str = "waiver ";
-
 impl Candidate {
     /// The key of a step of this candidate, in the generation that people have asked for.
     pub fn key(&self, purpose: &str) -> StepKey {
@@ -319,7 +316,7 @@ impl Candidate {
 
     /// The verdict, unless a test was run again or a waiver came since it was given.
     pub fn verdict(&self) -> Option<&Verdict> {
-        let is_waiver = |name: &&String| name.starts_with(WAIVER);
+        let is_waiver = |name: &&String| gate::is_waiver(name);
         self.decisions.verdict.as_ref().filter(|verdict| {
             let evidence = self.evidence();
             match verdict.ruling {
@@ -336,9 +333,8 @@ impl Candidate {
     /// Names of everything the gate looks at, so that a verdict can be seen to be out of date.
     pub fn evidence(&self) -> Vec<String> {
         let smoketests = self.smoketests().map(|step| step.key.to_string());
-        let covers = |waiver: &&Waiver| waiver.candidate.as_ref().is_none_or(|id| id == &self.id.0);
-        let waivers = self.decisions.waivers.iter().filter(covers);
-        let waivers = waivers.map(|waiver| format!("{WAIVER}{}", waiver.id));
+        let waivers = self.decisions.waivers.iter().filter(|waiver| waiver.may_cover(self));
+        let waivers = waivers.map(Waiver::evidence);
         smoketests.chain(waivers).collect()
     }
 

@@ -44,6 +44,31 @@ pub struct Waiver {
     pub expires: Timestamp,
 }
 
+/// How a waiver is told from a step among the evidence of a verdict.
+const WAIVER: &str = "waiver ";
+
+/// Whether a piece of evidence is a waiver.
+pub fn is_waiver(evidence: &str) -> bool {
+    evidence.starts_with(WAIVER)
+}
+
+impl Waiver {
+    /// Its name among the evidence of a verdict.
+    pub fn evidence(&self) -> String {
+        format!("{WAIVER}{}", self.id)
+    }
+
+    /// Whether it is about this candidate, whatever test and cell it covers.
+    pub fn may_cover(&self, candidate: &Candidate) -> bool {
+        self.recipe == candidate.recipe.name && self.candidate.as_ref().is_none_or(|id| id == &candidate.id.0)
+    }
+
+    /// Whether it bears on a candidate that is over. One that came later and does not name the candidate does not.
+    pub fn bears_on_what_is_over(&self, verdict: Option<&Verdict>) -> bool {
+        self.candidate.is_some() || verdict.is_some_and(|verdict| verdict.evidence.contains(&self.evidence()))
+    }
+}
+
 /// What the gate says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -128,6 +153,16 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// How a result stands by itself, without regard to people's exceptions.
+    pub fn of(result: &TestResult, now: Timestamp) -> Self {
+        match (&result.colour, &result.expected_failure) {
+            (Colour::Green, _) => Standing::Passed,
+            (Colour::NotRun(_), _) => Standing::Missing,
+            (Colour::Red(_), Some(known)) if now < known.until => Standing::ExpectedFailure,
+            (Colour::Red(_), _) => Standing::Failed,
+        }
+    }
+
     /// A word or two for a person.
     pub fn words(self) -> &'static str {
         match self {
@@ -250,29 +285,25 @@ fn standing(
     let Some(result) = result else {
         return waived_or(waiver, Standing::Missing, "it did not run");
     };
-    let why = match &result.colour {
-        Colour::Green => return (Standing::Passed, String::new()),
-        Colour::NotRun(why) => return waived_or(waiver, Standing::Missing, why),
-        Colour::Red(why) => why,
-    };
-    match &result.expected_failure {
-        Some(known) if now < known.until => {
+    let why = result.colour.why();
+    match (Standing::of(result, now), &result.expected_failure) {
+        (Standing::Passed, _) => (Standing::Passed, String::new()),
+        (Standing::ExpectedFailure, Some(known)) => {
             (Standing::ExpectedFailure, format!("{why}; known as {} until {:.0}", known.tracker, known.until))
         }
-        Some(known) => {
+        (Standing::Failed, Some(known)) => {
             let why = format!("{why}; the expected failure {} ran out on {:.0}", known.tracker, known.until);
             waived_or(waiver, Standing::Failed, &why)
         }
-        None => waived_or(waiver, Standing::Failed, why),
+        (standing, _) => waived_or(waiver, standing, why),
     }
 }
 
 /// The waiver that covers a test in a cell of a candidate now.
 fn find_waiver<'a>(candidate: &'a Candidate, cell: &str, test: &str, now: Timestamp) -> Option<&'a Waiver> {
     candidate.decisions.waivers.iter().find(|waiver| {
-        waiver.recipe == candidate.recipe.name
+        waiver.may_cover(candidate)
             && waiver.test == test
-            && waiver.candidate.as_ref().is_none_or(|id| id == &candidate.id.0)
             && waiver.cell.as_ref().is_none_or(|name| name == cell)
             && now < waiver.expires
     })

@@ -177,6 +177,16 @@ pub enum Colour {
     NotRun(String),
 }
 
+impl Colour {
+    /// Why it is not green; empty when it is.
+    pub fn why(&self) -> &str {
+        match self {
+            Colour::Green => "",
+            Colour::Red(why) | Colour::NotRun(why) => why,
+        }
+    }
+}
+
 /// The smoketests a candidate needs, now that its builds are done.
 pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Smoketest>> {
     let mut wanted = Vec::new();

@@ -33,6 +33,17 @@ impl StepKey {
         self.0.rsplit_once('#').map_or(self.0.as_str(), |(base, _)| base)
     }
 
+    /// Which try it names, from 1.
+    pub fn generation(&self) -> u32 {
+        self.0.rsplit_once('#').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
+    }
+
+    /// The key of the try before, if there was one.
+    pub fn previous(&self) -> Option<StepKey> {
+        let generation = self.generation();
+        (generation > 1).then(|| StepKey::of_generation(self.base(), generation - 1))
+    }
+
     /// The key as it may stand in a file name, a tag or a label: slashes and hashes become dots.
     pub fn flat(&self) -> String {
         self.0.replace(['/', '#'], ".")

@@ -1,8 +1,6 @@
 //! The rules, one fact each: what touches what, what waits for what, what the gate says.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,12 +27,15 @@ fn noon() -> Timestamp {
     at("2026-11-21T12:00:00Z")
 }
 
+fn started(purpose: Purpose) -> Candidate {
+    muster_specimen::candidate(muster_specimen::recipe("cloud"), purpose)
+}
+
 // What touches what.
 
 fn knowledge() -> Knowledge {
-    let mut cloud = world::recipe();
+    let mut cloud = muster_specimen::recipe("cloud");
     cloud.packages.tags = vec!["f43-updates".to_owned()];
-    cloud.definition.repository = "kickstarts".to_owned();
     let mut server = cloud.clone();
     server.name = "server".to_owned();
     server.definition.file = "server.ks".to_owned();
@@ -129,7 +130,7 @@ fn a_request_for_an_unknown_recipe_names_the_known_ones() {
 // What waits for what.
 
 fn waiting(id: &str) -> Candidate {
-    let mut candidate = world::candidate(Purpose::Scratch);
+    let mut candidate = started(Purpose::Scratch);
     candidate.id = CandidateId(id.to_owned());
     candidate.life = Life::Waiting;
     candidate.created = noon();
@@ -221,7 +222,7 @@ fn built(mut candidate: Candidate) -> Candidate {
 }
 
 fn tested(colour: Colour) -> Candidate {
-    let mut candidate = world::candidate(Purpose::Release);
+    let mut candidate = started(Purpose::Release);
     let artifact = artifact();
     let result = TestResult {
         name: "boots".to_owned(),
@@ -266,16 +267,7 @@ fn results(candidate: &mut Candidate) -> &mut TestResult {
 }
 
 fn waiver() -> Waiver {
-    Waiver {
-        id: "w1".to_owned(),
-        recipe: "cloud".to_owned(),
-        candidate: None,
-        test: "boots".to_owned(),
-        cell: None,
-        reason: "the lab has no power".to_owned(),
-        author: "ada".to_owned(),
-        expires: at("2026-12-01T00:00:00Z"),
-    }
+    muster_specimen::waiver("cloud", at("2026-12-01T00:00:00Z"))
 }
 
 #[test]
@@ -370,7 +362,7 @@ fn release(recipe: &str, created: i64) -> StreamRelease {
 
 #[test]
 fn a_candidate_that_was_overtaken_moves_no_pointer() {
-    let candidate = world::candidate(Purpose::Release);
+    let candidate = started(Purpose::Release);
     let created = candidate.created.as_second();
     assert!(overtaken(&candidate, &[release("cloud", created + 1)]).is_some());
     assert!(
@@ -434,7 +426,7 @@ fn a_candidate_with_only_messages_left_keeps_no_other_from_starting() {
     other.purpose = Purpose::Scratch;
     other.decisions.verdict = Some(judge(&other, noon()));
     assert_eq!(other.stage(), Stage::Announcing);
-    let mut waiting = world::candidate(Purpose::Scratch);
+    let mut waiting = started(Purpose::Scratch);
     (waiting.life, waiting.id) = (Life::Waiting, CandidateId("cloud/43.20261121.1".to_owned()));
     let patience = Patience { quiet: SignedDuration::ZERO, at_most: SignedDuration::ZERO };
     let at = waiting.created + SignedDuration::from_hours(1);
@@ -443,8 +435,8 @@ fn a_candidate_with_only_messages_left_keeps_no_other_from_starting() {
 
 #[test]
 fn nobody_moves_pointers_while_a_promotion_that_failed_elsewhere_is_not_over() {
-    let candidate = world::candidate(Purpose::Release);
-    let mut other = world::candidate(Purpose::Release);
+    let candidate = started(Purpose::Release);
+    let mut other = started(Purpose::Release);
     other.id = CandidateId("cloud/43.20261120.9".to_owned());
     let promotion = |progress| Step {
         key: StepKey("cloud/43.20261120.9/promote/registry/oci".to_owned()),
@@ -494,4 +486,12 @@ fn a_step_that_is_tried_again_gets_a_key_of_its_own_and_reopens_the_candidate() 
     assert_eq!(candidate.key("smoketest/x86_64/bios").0, format!("{base}#2"));
     assert_eq!(candidate.smoketests().count(), 0);
     assert_eq!(candidate.stage(), Stage::Building);
+}
+
+#[test]
+fn the_try_before_the_second_is_the_first() {
+    let key = |text: &str| StepKey(text.to_owned());
+    assert_eq!((key("a/b").generation(), key("a/b").previous()), (1, None));
+    assert_eq!((key("a/b#2").generation(), key("a/b#2").previous()), (2, Some(key("a/b"))));
+    assert_eq!(key("a/b#3").previous(), Some(key("a/b#2")));
 }

@@ -3,8 +3,6 @@
 //! No IO, no async: a candidate, what `next` says, and every way the outside can answer.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
@@ -17,7 +15,11 @@ use muster_flow::publish::{PromoteOutput, UploadOutput, Uploaded, VerifyOutput};
 use muster_flow::recipe::Form;
 use muster_flow::smoketest::{Colour, SmoketestOutput, TestResult, Weight};
 use muster_flow::step::{Handle, Progress, Step, Wanted, Work};
-use world::candidate;
+
+/// A candidate that has started.
+fn candidate(purpose: Purpose) -> Candidate {
+    muster_specimen::candidate(muster_specimen::recipe("cloud"), purpose)
+}
 
 /// A step of any kind, and how the outside may end it.
 type Answer = Box<dyn Fn(&mut Candidate)>;

@@ -6,6 +6,7 @@
 pub mod world;
 pub mod ports;
 pub mod upstream;
+pub mod brink;
 pub mod death;
 pub mod database;
 pub mod koji;

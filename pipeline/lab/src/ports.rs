@@ -13,22 +13,32 @@ use muster_flow::recipe::{Form, Product};
 use muster_flow::smoketest::{Colour, Smoketest, SmoketestOutput, SmoketestRequest, TestResult};
 use muster_flow::step::{Handle, StepKey, Work};
 
+use crate::brink::Brink;
 use crate::world::{Fault, Manners, World};
 
 /// Every port of a world.
 pub fn ports(world: &World) -> Ports {
+    mortal_ports(world, &Brink::default())
+}
+
+/// Every port of a world, for a process that may die whenever it calls one.
+pub fn mortal_ports(world: &World, brink: &Brink) -> Ports {
+    let adapter = || Adapter { world: world.clone(), brink: brink.clone() };
     Ports {
-        build: Box::new(Adapter(world.clone())),
-        smoketest: Box::new(Adapter(world.clone())),
-        upload: Box::new(Adapter(world.clone())),
-        verify: Box::new(Adapter(world.clone())),
-        promote: Box::new(Adapter(world.clone())),
-        announce: Box::new(Adapter(world.clone())),
+        build: Box::new(adapter()),
+        smoketest: Box::new(adapter()),
+        upload: Box::new(adapter()),
+        verify: Box::new(adapter()),
+        promote: Box::new(adapter()),
+        announce: Box::new(adapter()),
     }
 }
 
 /// An adapter of the pretend world. Its handles carry key and request, so that it needs no memory of its own.
-struct Adapter(World);
+struct Adapter {
+    world: World,
+    brink: Brink,
+}
 
 /// What the pretend world makes of each kind of work.
 trait Pretend: Work {
@@ -38,19 +48,14 @@ trait Pretend: Work {
     fn output(world: &World, key: &StepKey, request: &Self::Request) -> Self::Output;
 }
 
-/// Lets the runtime, and so a test that kills, come in between two actions.
-async fn gap() {
-    tokio::task::yield_now().await;
-}
-
 #[async_trait]
 impl<W: Pretend> Port<W> for Adapter {
     async fn ensure(&self, key: &StepKey, request: &W::Request) -> Result<Handle, port::Fault> {
-        gap().await;
+        self.brink.moment(format!("before beginning {key}")).await;
         let handle = Handle(format!("{}\n{}", key, encode::<W>(request)?));
         let mut answer_lost = false;
         {
-            let mut state = self.0.state();
+            let mut state = self.world.state();
             match state.fault_of(&key.0) {
                 Some(Fault::Flaky(left)) if *left > 0 => {
                     *left -= 1;
@@ -71,16 +76,16 @@ impl<W: Pretend> Port<W> for Adapter {
             }
             *state.begun.entry(key.0.clone()).or_default() += 1;
         }
-        W::effect(&self.0, key, request);
-        gap().await;
+        W::effect(&self.world, key, request);
+        self.brink.moment(format!("after beginning {key}")).await;
         if answer_lost { Err(port::Fault::Retry("the answer was lost".to_owned())) } else { Ok(handle) }
     }
 
     async fn observe(&self, handle: &Handle) -> Result<Observation<W::Output>, port::Fault> {
-        gap().await;
         let (key, request) = decode::<W>(handle)?;
+        self.brink.moment(format!("before looking at {key}")).await;
         {
-            let mut state = self.0.state();
+            let mut state = self.world.state();
             let looks = state.looks.entry(key.0.clone()).or_default();
             *looks += 1;
             let looks = *looks;
@@ -102,13 +107,14 @@ impl<W: Pretend> Port<W> for Adapter {
                 _ => {}
             }
         }
-        Ok(Observation::Succeeded(W::output(&self.0, &key, &request)))
+        Ok(Observation::Succeeded(W::output(&self.world, &key, &request)))
     }
 
     async fn cancel(&self, handle: &Handle) -> Result<(), port::Fault> {
-        gap().await;
         let (key, _) = decode::<W>(handle)?;
-        self.0.state().cancelled.push(key.0);
+        self.brink.moment(format!("before ending {key}")).await;
+        self.world.state().cancelled.push(key.0.clone());
+        self.brink.moment(format!("after ending {key}")).await;
         Ok(())
     }
 }

@@ -6,16 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use muster::store::{Incoming, Weighed};
-use muster::upstream::{Digest, Upstream};
+use muster::message::Incoming;
+use muster::upstream::{Digest, Upstream, Weighed};
 use muster_flow::change::{Change, Origin, What};
-use muster_flow::gate::Policy;
-use muster_flow::recipe::{
-    Builder, Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
-    Metadata, Packages, Product, Recipe,
-};
+use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::{self, Knowledge};
-use muster_flow::smoketest::{Before, Test, Weight};
+use muster_flow::smoketest::Test;
 
 /// Recipes that stand in a test. A message's topic is `tag`, and its body a package's name in JSON.
 #[derive(Clone, Debug)]
@@ -48,7 +44,7 @@ impl Upstream for Standing {
         let file = recipe.definition.file.clone();
         let definition =
             Definition { texts: [(file.clone(), String::new())].into(), file, commit: String::new() };
-        Ok((definition, vec![test("boots")]))
+        Ok((definition, vec![muster_specimen::test("boots")]))
     }
 
     async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge) -> Result<Digest> {
@@ -65,63 +61,5 @@ impl Upstream for Standing {
             Weighed { message: Some(message.id), change: Some(change), touches }
         });
         Ok(Digest { weighed: weighed.collect(), parked: Vec::new() })
-    }
-}
-
-/// A gating test.
-pub fn test(name: &str) -> Test {
-    Test {
-        applies: muster_flow::smoketest::Applies::Always,
-        name: name.to_owned(),
-        summary: format!("{name} is well"),
-        weight: Weight::Gating,
-        forms: vec![Form::Qcow2, Form::Oci],
-        time_limit_s: 1,
-        order: 0,
-        before: Before::Nothing,
-        script: "true".to_owned(),
-        expected_failure: None,
-    }
-}
-
-/// A small recipe: one build, two cells, two destinations.
-pub fn recipe(name: &str) -> Recipe {
-    let cell = |name: &str, firmware| Cell {
-        name: name.to_owned(),
-        artifact: Form::Qcow2,
-        firmware,
-        machine: Machine::Q35,
-        metadata: Metadata::NoCloud,
-        memory_mib: 512,
-        disk_mib: 0,
-    };
-    let destination = |destination: &str, takes| Destination {
-        name: destination.to_owned(),
-        kind: DestinationKind::Mirror,
-        takes,
-        path: name.to_owned(),
-    };
-    Recipe {
-        name: name.to_owned(),
-        image: "Lab".to_owned(),
-        summary: "An image of the lab".to_owned(),
-        owner: "lab".to_owned(),
-        definition: DefinitionFile {
-            file: format!("{name}.ks"),
-            repository: "kickstarts".to_owned(),
-            branch: String::new(),
-        },
-        product: Product::Disk,
-        builder: Builder::Local,
-        version: "43".to_owned(),
-        arches: vec!["x86_64".to_owned()],
-        packages: Packages { tags: vec!["f43".to_owned()], ..Packages::default() },
-        smoketests: Matrix {
-            cells: vec![cell("bios", Firmware::Bios), cell("uefi", Firmware::Uefi)],
-            ..Matrix::default()
-        },
-        gate: Policy::default(),
-        stream: "stable".to_owned(),
-        destinations: vec![destination("mirror", Form::Qcow2), destination("archive", Form::Raw)],
     }
 }

@@ -22,7 +22,7 @@ pub struct State {
     pub moves: Vec<(String, String)>,
     /// Messages by id; a second message with the same id is recognisable and counted.
     pub messages: BTreeMap<String, (String, u32)>,
-    /// What goes wrong, by the beginning of the key's purpose, such as `smoketest/x86_64/uefi`.
+    /// What goes wrong, by the beginning of the key's purpose, such as `smoketest/x86_64/uefi`, or of the whole key.
     pub faults: BTreeMap<String, Fault>,
     /// Whether adapters look before they create. The control of the crash suite turns it off.
     pub manners: Manners,
@@ -65,19 +65,19 @@ impl World {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes something go wrong with the work whose purpose begins so.
+    /// Makes something go wrong with the work whose purpose, or whole key, begins so.
     pub fn fault(&self, purpose: &str, fault: Fault) {
         self.state().faults.insert(purpose.to_owned(), fault);
     }
 }
 
 impl State {
-    /// The fault of a key, if it has one. Keys begin with recipe and version, which faults leave out.
+    /// The fault of a key, if it has one. Keys begin with recipe and version, which most faults leave out.
     pub fn fault_of(&mut self, key: &str) -> Option<&mut Fault> {
         let purpose = key.splitn(3, '/').nth(2)?;
         self.faults
             .iter_mut()
-            .find(|(prefix, _)| purpose.starts_with(prefix.as_str()))
+            .find(|(prefix, _)| purpose.starts_with(prefix.as_str()) || key.starts_with(prefix.as_str()))
             .map(|(_, fault)| fault)
     }
 }

@@ -18,9 +18,10 @@ use jiff::Timestamp;
 use muster::adapters::mirror::writing;
 use muster::clock::Clock;
 use muster::config::Settings;
+use muster::message::Incoming;
 use muster::planner::{Planner, Turn};
 use muster::sources::Sources;
-use muster::store::{Incoming, Store};
+use muster::store::Store;
 
 #[tokio::main]
 async fn main() -> Result<()> {

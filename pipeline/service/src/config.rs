@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use jiff::SignedDuration;
 use muster_flow::recipe::{Recipe, Repository, Signatures};
 use serde::Deserialize;
 
@@ -53,6 +54,13 @@ pub struct Service {
     pub url: Option<String>,
     /// Days that the files of a finished candidate which no stream points at are kept on this machine.
     pub keep_days: i64,
+}
+
+impl Service {
+    /// How long what only serves to look things up, or to try again, is kept.
+    pub fn keep(&self) -> SignedDuration {
+        SignedDuration::from_hours(24 * self.keep_days)
+    }
 }
 
 impl Default for Service {

@@ -20,9 +20,8 @@ use tokio::sync::Mutex;
 use crate::adapters::definitions::{Definitions, Pushed};
 use crate::adapters::packages::{self, Index, PackageRepositories};
 use crate::clock::Clock;
-use crate::message;
-use crate::store::{Incoming, Parked, Weighed};
-use crate::upstream::Digest;
+use crate::message::{self, Incoming, Parked};
+use crate::upstream::{Digest, Weighed};
 use ledger::Ledger;
 
 pub use explain::Explanation;

@@ -5,6 +5,7 @@
 pub mod port;
 pub mod clock;
 pub mod text;
+pub mod digest;
 pub mod cell;
 pub mod program;
 pub mod job;

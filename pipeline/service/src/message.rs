@@ -9,10 +9,44 @@ mod koji;
 mod forge;
 mod pungi;
 
+use jiff::Timestamp;
 use muster_flow::change::What;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use topic::Subject;
+
+/// A message that could be read as one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incoming {
+    /// Its id, by which a second delivery is recognised.
+    pub id: String,
+    /// Its topic, without the deployment's prefix.
+    pub topic: String,
+    /// Its headers, as JSON.
+    pub headers: String,
+    /// Its body, as JSON.
+    pub body: String,
+    /// When it was sent, if it says so.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// A message that nobody could read, kept for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Its id, or one made of its content.
+    pub id: String,
+    /// Its topic, without the deployment's prefix.
+    pub topic: String,
+    /// Why it could not be read, in one line.
+    pub reason: String,
+    /// Its headers, as JSON.
+    pub headers: String,
+    /// Its body as it came.
+    pub body: Vec<u8>,
+    /// When it came.
+    pub received: Timestamp,
+}
 
 /// A message whose topic we know and whose body lacks what we need.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -19,8 +19,8 @@ use muster_flow::relevance::{self, Admission, Knowledge, Touch};
 use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::config;
-use crate::store::{Admitted, Plan, Store, Weighed};
-use crate::upstream::Upstream;
+use crate::store::{Admitted, Plan, Store};
+use crate::upstream::{Upstream, Weighed};
 
 /// How many messages are digested in one transaction.
 const BATCH: u32 = 500;

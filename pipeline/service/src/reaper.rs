@@ -69,8 +69,7 @@ async fn uploads(
     destinations: &Destinations,
     clock: &Clock,
 ) -> Result<Vec<Removed>> {
-    let keep = SignedDuration::from_hours(24 * settings.service.keep_days);
-    let failed = store.publish_failed_since(clock.now() - keep).await?;
+    let failed = store.publish_failed_since(clock.now() - settings.service.keep()).await?;
     let open = store.open_versions().await?.into_iter().map(|(id, _)| id);
     let open: Vec<String> = open.chain(failed).map(|id| id.0).collect();
     let born = SystemTime::from(clock.now() - GRACE);
@@ -79,7 +78,7 @@ async fn uploads(
 
 /// Removes the folders of jobs that nobody will look at again.
 async fn folders(store: &Store, settings: &Settings, clock: &Clock) -> Result<Vec<Removed>> {
-    let keep = SignedDuration::from_hours(24 * settings.service.keep_days);
+    let keep = settings.service.keep();
     let rules = Rules { store, keep, published: published(store).await?, now: clock.now() };
     let (mut over, mut all) = (Vec::new(), Vec::new());
     for kind in ["build", "smoketest"] {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use muster_flow::build::Artifact;
 use muster_flow::gate::Standing;
 use muster_flow::recipe::{Budgets, Cell};
-use muster_flow::smoketest::{Colour, SmoketestRequest, TestResult, Weight};
+use muster_flow::smoketest::{SmoketestRequest, TestResult, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::job::write_whole;
@@ -95,20 +95,7 @@ pub struct TestReport {
 impl TestReport {
     /// How it stands at a time; waivers are the gate's and not known here.
     pub fn standing(&self, now: Timestamp) -> Standing {
-        match (&self.result.colour, &self.result.expected_failure) {
-            (Colour::Green, _) => Standing::Passed,
-            (Colour::NotRun(_), _) => Standing::Missing,
-            (Colour::Red(_), Some(known)) if now < known.until => Standing::ExpectedFailure,
-            (Colour::Red(_), _) => Standing::Failed,
-        }
-    }
-
-    /// Why it is not green; empty when it is.
-    pub fn why(&self) -> &str {
-        match &self.result.colour {
-            Colour::Green => "",
-            Colour::Red(why) | Colour::NotRun(why) => why,
-        }
+        Standing::of(&self.result, now)
     }
 }
 

@@ -12,8 +12,8 @@ use crate::adapters::definitions::Definitions;
 use crate::clock::Clock;
 use crate::config::{PackageSources, Settings};
 use crate::intake::Intake;
+use crate::message::Incoming;
 use crate::smoketests;
-use crate::store::Incoming;
 use crate::upstream::{Digest, Upstream};
 
 /// Recipes, definitions and packages, read where they are made.

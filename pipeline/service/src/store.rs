@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::query::Query;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
-pub use inbox::{Incoming, Parked};
-pub use plan::{Admitted, Plan, Weighed};
+pub use plan::{Admitted, Plan};
 pub use read::{JournalLine, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};
 
@@ -43,6 +44,17 @@ pub struct Store {
     dialect: Dialect,
     clock: Clock,
     writer: Arc<Writer>,
+    witness: Option<Arc<dyn Witness>>,
+}
+
+/// Is there at each write. The service has none; a test ends the process there.
+#[async_trait]
+pub trait Witness: Send + Sync + std::fmt::Debug {
+    /// A transaction is about to be committed. A statement that is its own transaction has no such moment: nothing of it
+    /// is there before it is durable.
+    async fn before(&self, what: &str);
+    /// Something has become durable, and whoever wrote it has not been told yet.
+    async fn after(&self, what: &str);
 }
 
 /// This process as a writer: its name in leases and journal lines.
@@ -89,8 +101,13 @@ impl Store {
             .await
             .context("cannot open the database")?;
         let name = uuid::Uuid::new_v4().to_string();
-        let store =
-            Store { pool, dialect, clock, writer: Arc::new(Writer { name, last: AtomicI64::new(0) }) };
+        let store = Store {
+            pool,
+            dialect,
+            clock,
+            writer: Arc::new(Writer { name, last: AtomicI64::new(0) }),
+            witness: None,
+        };
         store.migrate().await.context("cannot bring the database up to date")?;
         Ok(store)
     }
@@ -136,6 +153,13 @@ impl Store {
         self.pool.close().await;
     }
 
+    /// The same facts, with a witness of every write.
+    #[must_use]
+    pub fn witnessed(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
     /// Begins a transaction that means to write.
     async fn begin(&self) -> Result<Transaction<'static, Any>> {
         let begun = match self.dialect {
@@ -144,6 +168,41 @@ impl Store {
             Dialect::Postgres => self.pool.begin().await,
         };
         begun.context("cannot begin a transaction")
+    }
+
+    /// Ends a transaction. `what` was to be recorded, for the error's words.
+    async fn commit(&self, transaction: Transaction<'static, Any>, what: &str) -> Result<()> {
+        if let Some(witness) = &self.witness {
+            witness.before(what).await;
+        }
+        transaction.commit().await.with_context(|| format!("cannot record {what}"))?;
+        self.written(what).await;
+        Ok(())
+    }
+
+    /// Writes by one statement, which is its own transaction; returns how many rows it changed.
+    async fn write(&self, query: Query<'_, Any, AnyArguments>, what: &str) -> Result<u64> {
+        let done = query.execute(&self.pool).await.with_context(|| format!("cannot record {what}"))?;
+        if done.rows_affected() > 0 {
+            self.written(what).await;
+        }
+        Ok(done.rows_affected())
+    }
+
+    /// The same for a statement that returns the rows it changed.
+    async fn write_returning(&self, query: Query<'_, Any, AnyArguments>, what: &str) -> Result<Vec<AnyRow>> {
+        // To take the first row and no more would leave the commit to SQLite's clearing up, whose error nobody hears.
+        let rows = query.fetch_all(&self.pool).await.with_context(|| format!("cannot record {what}"))?;
+        if !rows.is_empty() {
+            self.written(what).await;
+        }
+        Ok(rows)
+    }
+
+    async fn written(&self, what: &str) {
+        if let Some(witness) = &self.witness {
+            witness.after(what).await;
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -13,6 +13,24 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Text as it may stand in an address: every byte but letters, digits, `-._~` and those in `also` becomes `%XX`.
+pub fn in_address(text: &str, also: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut address, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also.as_bytes().contains(&byte) {
+            address.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(address, "%{byte:02X}");
+        }
+        address
+    })
+}
+
+/// Text in one line: every run of white space becomes one blank.
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Text from outside as it may be shown: without control characters, which could rewrite a screen, and without the
 /// sequences that an escape begins. Lines and tabs stay.
 pub fn plain(text: &str) -> String {
@@ -46,6 +64,16 @@ mod tests {
     #[test]
     fn bytes_are_written_in_small_letters() {
         assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
+    }
+
+    #[test]
+    fn what_means_something_in_an_address_is_written_in_hex() {
+        assert_eq!(in_address("a/b#2 é.~+", "/"), "a/b%232%20%C3%A9.~%2B");
+    }
+
+    #[test]
+    fn text_of_several_lines_becomes_one() {
+        assert_eq!(one_line(" a \n\tb\r\n"), "a b");
     }
 
     #[test]

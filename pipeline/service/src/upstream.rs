@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use async_trait::async_trait;
+use muster_flow::change::Change;
 use muster_flow::recipe::{Definition, Recipe};
-use muster_flow::relevance::Knowledge;
+use muster_flow::relevance::{Knowledge, Touch};
 use muster_flow::smoketest::Test;
 
-use crate::store::{Incoming, Parked, Weighed};
+use crate::message::{Incoming, Parked};
 
 /// The sources of recipes, definitions and packages. Everything here only reads.
 #[async_trait]
@@ -33,4 +34,15 @@ pub struct Digest {
     pub weighed: Vec<Weighed>,
     /// Messages that a person must look at.
     pub parked: Vec<Parked>,
+}
+
+/// A change with what it was weighed to do.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    /// The message in the inbox that it came by, if it came by one.
+    pub message: Option<String>,
+    /// The change; a message may bring none.
+    pub change: Option<Change>,
+    /// The recipes it touches, or why there are none.
+    pub touches: Result<Vec<Touch>, String>,
 }

@@ -89,7 +89,7 @@ impl KojiBuilder {
         if let Some(task) = self.find_among(&ours, key, made, image) {
             return Ok(Some(task.clone()));
         }
-        let Some(first) = mark::previous(key).and_then(|key| self.marked(&ours, &key, made).pop()) else {
+        let Some(first) = key.previous().and_then(|key| self.marked(&ours, &key, made).pop()) else {
             return Ok(None);
         };
         // A person may have had it done again on Koji's own pages.
@@ -110,7 +110,7 @@ impl KojiBuilder {
             return None;
         }
         // Koji keeps one build of a name, version and release: there can be no other.
-        let mut earlier = std::iter::successors(mark::previous(key), mark::previous);
+        let mut earlier = std::iter::successors(key.previous(), StepKey::previous);
         earlier.find_map(|key| {
             self.marked(ours, &key, made).into_iter().find(|task| task.state == State::Closed)
         })

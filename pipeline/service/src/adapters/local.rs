@@ -28,7 +28,6 @@ mod boot;
 mod script;
 mod manifest;
 mod settle;
-mod digest;
 mod disk;
 mod oci;
 mod ostree;

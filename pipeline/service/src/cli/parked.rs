@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::call::{Call, Ending, Failure};
 use super::output;
-use crate::store::{Incoming, Parked, Store};
+use crate::message::{Incoming, Parked};
+use crate::store::Store;
 use crate::story::next_action::shell;
 use crate::story::words;
 

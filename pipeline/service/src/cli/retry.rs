@@ -1,6 +1,7 @@
 //! `muster retry`: a person asks to try a step again.
 
 use muster_flow::candidate::{self, Candidate, CandidateId};
+use muster_flow::step::StepKey;
 use serde_json::json;
 
 use super::call::{Call, Ending, Failure};
@@ -23,7 +24,8 @@ pub struct Args {
 
 pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let store = call.store().await?;
-    let base = args.step.rsplit_once('#').map_or(args.step.as_str(), |(base, _)| base);
+    let key = StepKey(args.step.clone());
+    let base = key.base();
     let mut parts = base.splitn(3, '/');
     let (Some(recipe), Some(version), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(Failure::not_found(

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Intake, change};
 use crate::adapters::fedora_messaging::{Settings, schemas};
 use crate::message;
-use crate::store::Incoming;
+use crate::message::Incoming;
 
 /// What a message would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -38,7 +38,7 @@ fn class(report: &Report) -> String {
 }
 
 fn case(report: &Report, test: &TestReport) -> String {
-    let why = text(test.why());
+    let why = text(test.result.colour.why());
     let outcome = match test.standing(report.started) {
         Standing::Failed => format!("      <failure message=\"{why}\"/>\n"),
         Standing::Missing => format!("      <skipped message=\"it did not run: {why}\"/>\n"),

@@ -1,5 +1,5 @@
 use muster_flow::recipe::{Firmware, Form, Machine, Metadata};
-use muster_flow::smoketest::ExpectedFailure;
+use muster_flow::smoketest::{Colour, ExpectedFailure};
 
 use super::*;
 

@@ -3,49 +3,16 @@
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::{Store, placeholders, time};
+use crate::message::{Incoming, Parked};
 use crate::text;
 
 /// How many rows go into one statement; PostgreSQL and SQLite take more parameters than this needs.
 const ROWS: usize = 500;
-
-/// A message that could be read as one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incoming {
-    /// Its id, by which a second delivery is recognised.
-    pub id: String,
-    /// Its topic, without the deployment's prefix.
-    pub topic: String,
-    /// Its headers, as JSON.
-    pub headers: String,
-    /// Its body, as JSON.
-    pub body: String,
-    /// When it was sent, if it says so.
-    pub sent_at: Option<Timestamp>,
-}
-
-/// A message that nobody could read, kept for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parked {
-    /// Its id, or one made of its content.
-    pub id: String,
-    /// Its topic, without the deployment's prefix.
-    pub topic: String,
-    /// Why it could not be read, in one line.
-    pub reason: String,
-    /// Its headers, as JSON.
-    pub headers: String,
-    /// Its body as it came.
-    pub body: Vec<u8>,
-    /// When it came.
-    pub received: Timestamp,
-}
 
 impl Store {
     /// Keeps messages durably, and returns how many of them are new.
@@ -70,7 +37,7 @@ impl Store {
             }
             new += query.execute(&mut *transaction).await.context("cannot keep messages")?.rows_affected();
         }
-        transaction.commit().await.context("cannot keep messages")?;
+        self.commit(transaction, "messages").await?;
         Ok(new)
     }
 
@@ -107,7 +74,7 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await.context("cannot park messages")
+        self.commit(transaction, "parked messages").await
     }
 
     /// Puts deliveries that never came into the inbox on the shelf for a person.
@@ -129,7 +96,7 @@ impl Store {
             };
             self.shelve_in(&mut transaction, delivery, first).await?;
         }
-        transaction.commit().await.context("cannot park messages")
+        self.commit(transaction, "parked deliveries").await
     }
 
     /// Puts a message on the shelf under an id, or, if something else has that, under one made of its content too. One
@@ -253,7 +220,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         self.journal_in(&mut transaction, "", &format!("message {id} was replayed")).await?;
-        transaction.commit().await?;
+        self.commit(transaction, &format!("that message {id} is replayed")).await?;
         Ok(true)
     }
 
@@ -268,7 +235,7 @@ impl Store {
         if found > 0 {
             self.journal_in(&mut transaction, "", &format!("{who} dropped the parked message {id}")).await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction, &format!("that message {id} is dropped")).await?;
         Ok(found > 0)
     }
 }
@@ -294,6 +261,8 @@ fn lasting(headers: &str) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::clock::Clock;
 

@@ -26,7 +26,7 @@ impl Store {
         if done.rows_affected() > 0 {
             self.journal_in(&mut transaction, "", &change.summary()).await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction, &format!("the change {}", change.id)).await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -56,7 +56,7 @@ impl Store {
             .bind(waiver.candidate.as_deref().unwrap_or(""))
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await.context("cannot record the waiver")
+        self.commit(transaction, &format!("the waiver {}", waiver.id)).await
     }
 
     /// Keeps a candidate from being promoted until the hold is lifted.
@@ -78,7 +78,7 @@ impl Store {
             .context("cannot record the hold")?;
         self.journal_in(&mut transaction, &id.0, &format!("{} holds it: {}", hold.who, hold.why)).await?;
         self.touch_in(&mut transaction, &id.0).await?;
-        transaction.commit().await.context("cannot record the hold")
+        self.commit(transaction, &format!("that {id} is held")).await
     }
 
     /// Lifts a hold.
@@ -94,7 +94,7 @@ impl Store {
         }
         self.journal_in(&mut transaction, &id.0, &format!("{who} lifted the hold")).await?;
         self.touch_in(&mut transaction, &id.0).await?;
-        transaction.commit().await.context("cannot lift the hold")
+        self.commit(transaction, &format!("that {id} is held no more")).await
     }
 
     /// Asks that a step, and what follows from it, is done again.
@@ -135,7 +135,7 @@ impl Store {
         }
         self.journal_in(&mut transaction, &id.0, &format!("{who} asked to try {base} again: {why}")).await?;
         self.touch_in(&mut transaction, &id.0).await?;
-        transaction.commit().await.context("cannot record the wish to try again")
+        self.commit(transaction, &format!("that {base} is to be tried again")).await
     }
 
     async fn overtaking(&self, candidate: &Candidate) -> Result<Option<String>> {
@@ -168,7 +168,7 @@ impl Store {
             .await?;
         self.journal_in(&mut transaction, &id.0, &format!("{who} cancelled it: {why}")).await?;
         self.touch_in(&mut transaction, &id.0).await?;
-        transaction.commit().await.context("cannot cancel the candidate")
+        self.commit(transaction, &format!("that {id} is cancelled")).await
     }
 
     /// A candidate and the version of it that was read; the version first, so that no fact comes in between unseen.

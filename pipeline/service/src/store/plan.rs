@@ -12,13 +12,13 @@ use muster_flow::change::Change;
 use muster_flow::next::Intent;
 use muster_flow::publish::{Promote, StreamRelease, Upload, Verify};
 use muster_flow::recipe::{Definition, Recipe};
-use muster_flow::relevance::Touch;
 use muster_flow::smoketest::{Smoketest, Test};
 use muster_flow::step::{Wanted, Work};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::read::Facts;
 use super::{Store, encode, placeholders};
+use crate::upstream::Weighed;
 
 /// How long the planner's lease holds when it is not renewed.
 const LEASE: SignedDuration = SignedDuration::from_secs(10);
@@ -27,17 +27,6 @@ const LEASE: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Debug)]
 pub struct Plan {
     fence: i64,
-}
-
-/// A change with what it was weighed to do.
-#[derive(Clone, Debug)]
-pub struct Weighed {
-    /// The message in the inbox that it came by, if it came by one.
-    pub message: Option<String>,
-    /// The change; a message may bring none.
-    pub change: Option<Change>,
-    /// The recipes it touches, or why there are none.
-    pub touches: std::result::Result<Vec<Touch>, String>,
 }
 
 /// What becomes of a touch.
@@ -66,24 +55,18 @@ impl Store {
         let sql = "UPDATE planner SET owner = $1, lease = $2, \
                    fence = CASE WHEN owner = $1 THEN fence ELSE fence + 1 END \
                    WHERE name = 'planner' AND (owner = $1 OR lease < $3) RETURNING fence";
-        // To take the first row and no more would leave the commit to SQLite's clearing up, whose error nobody hears.
-        let rows = sqlx::query(sql)
+        let query = sqlx::query(sql)
             .bind(self.writer())
             .bind((now + LEASE).as_millisecond())
-            .bind(now.as_millisecond())
-            .fetch_all(&self.pool)
-            .await
-            .context("cannot take the planner's lease")?;
+            .bind(now.as_millisecond());
+        let rows = self.write_returning(query, "the planner's lease").await?;
         rows.first().map(|row| Ok(Plan { fence: row.try_get(0)? })).transpose()
     }
 
     /// Gives the planner's lease back, so that another process need not wait for it.
     pub async fn resign(&self) -> Result<()> {
-        sqlx::query("UPDATE planner SET lease = 0 WHERE name = 'planner' AND owner = $1")
-            .bind(self.writer())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let sql = "UPDATE planner SET lease = 0 WHERE name = 'planner' AND owner = $1";
+        self.write(sqlx::query(sql).bind(self.writer()), "that nobody plans").await.map(drop)
     }
 
     async fn begin_planned(&self, plan: &Plan) -> Result<Transaction<'static, Any>> {
@@ -118,7 +101,7 @@ impl Store {
             }
         }
         self.record_causes(&mut transaction, &joined).await?;
-        transaction.commit().await.context("cannot record changes")
+        self.commit(transaction, "changes").await
     }
 
     async fn record_changes(
@@ -299,7 +282,7 @@ impl Store {
         }
         self.touch_in(&mut transaction, &candidate.id.0).await?;
         self.journal_in(&mut transaction, &candidate.id.0, &text).await?;
-        transaction.commit().await?;
+        self.commit(transaction, &format!("the start of {}", candidate.id)).await?;
         Ok(true)
     }
 
@@ -354,7 +337,7 @@ impl Store {
                 }
             }
         }
-        transaction.commit().await.with_context(|| format!("cannot record intents of {candidate}"))?;
+        self.commit(transaction, &format!("what {candidate} needs at {version}")).await?;
         Ok(true)
     }
 
@@ -404,17 +387,14 @@ impl Store {
             let text = format!("superseded by {}: the stream points at it already", newer.candidate);
             self.journal_in(&mut transaction, &id.0, &text).await?;
         }
-        transaction.commit().await.with_context(|| format!("cannot record that {id} is superseded"))
+        self.commit(transaction, &format!("that {id} is superseded")).await
     }
 
     /// Records what a candidate waits for; empty when it waits for nothing.
     pub async fn set_note(&self, candidate: &CandidateId, note: &str) -> Result<()> {
-        sqlx::query("UPDATE candidate SET note = $2 WHERE id = $1 AND note <> $2")
-            .bind(&candidate.0)
-            .bind(note)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let sql = "UPDATE candidate SET note = $2 WHERE id = $1 AND note <> $2";
+        let query = sqlx::query(sql).bind(&candidate.0).bind(note);
+        self.write(query, &format!("what {candidate} waits for")).await.map(drop)
     }
 
     /// Records that nothing is left to do for a candidate, unless a fact came since it was read at `version`.
@@ -436,7 +416,7 @@ impl Store {
         if done.rows_affected() == 1 {
             self.journal_in(&mut transaction, &candidate.0, &format!("finished: {words}")).await?;
         }
-        transaction.commit().await.with_context(|| format!("cannot finish {candidate}"))
+        self.commit(transaction, &format!("that {candidate} is finished")).await
     }
 }
 

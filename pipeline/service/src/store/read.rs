@@ -178,12 +178,7 @@ impl Store {
         let verdict: Option<Verdict> = if verdict.is_empty() { None } else { Some(decode(&verdict)?) };
         let mut waivers = self.waivers(&recipe).await?;
         if row.try_get::<i64, _>(5)? == 1 {
-            // An exception that came later and does not name it says nothing about a candidate that is over.
-            let given = |waiver: &Waiver| {
-                let name = format!("waiver {}", waiver.id);
-                verdict.as_ref().is_some_and(|verdict| verdict.evidence.contains(&name))
-            };
-            waivers.retain(|waiver| waiver.candidate.is_some() || given(waiver));
+            waivers.retain(|waiver| waiver.bears_on_what_is_over(verdict.as_ref()));
         }
         let decisions =
             Decisions { verdict, waivers, holds: self.holds(id).await?, retries: self.retries(id).await? };

@@ -88,26 +88,22 @@ impl Store {
             "UPDATE step SET owner = $1, lease = $2, fence = fence + 1 WHERE {free} AND key IN \
              (SELECT key FROM step WHERE {free} ORDER BY due, key LIMIT $4) RETURNING {COLUMNS}"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql))
+        let query = sqlx::query(AssertSqlSafe(sql))
             .bind(self.writer())
             .bind((now + LEASE).as_millisecond())
             .bind(now.as_millisecond())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await
-            .context("cannot claim steps")?;
+            .bind(i64::from(limit));
+        let rows = self.write_returning(query, "claims of steps").await?;
         rows.iter().map(decode_claimed).collect()
     }
 
     /// Renews a claim while the outside takes its time.
     pub async fn renew(&self, claimed: &Claimed) -> Result<()> {
-        sqlx::query("UPDATE step SET lease = $3 WHERE key = $1 AND fence = $2")
+        let query = sqlx::query("UPDATE step SET lease = $3 WHERE key = $1 AND fence = $2")
             .bind(&claimed.key.0)
             .bind(claimed.fence)
-            .bind((self.now() + LEASE).as_millisecond())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+            .bind((self.now() + LEASE).as_millisecond());
+        self.write(query, &format!("the lease of {}", claimed.key)).await.map(drop)
     }
 
     /// Records that a step has begun; it is looked at again at `due`, and given up at `deadline`. `false` when the claim
@@ -145,7 +141,7 @@ impl Store {
             self.journal_in(&mut transaction, &claimed.candidate, &format!("{} began", purpose(claimed)))
                 .await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction, &format!("that {} has begun", claimed.key)).await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -153,53 +149,47 @@ impl Store {
     pub async fn progressed(&self, claimed: &Claimed, note: &str, due: Timestamp) -> Result<()> {
         let sql = "UPDATE step SET note = $3, due = $4, updated = $5, lease = 0 \
                    WHERE key = $1 AND fence = $2 AND state = 'running'";
-        sqlx::query(sql)
+        let query = sqlx::query(sql)
             .bind(&claimed.key.0)
             .bind(claimed.fence)
             .bind(note)
             .bind(due.as_millisecond())
-            .bind(self.now().as_millisecond())
-            .execute(&self.pool)
-            .await?;
+            .bind(self.now().as_millisecond());
+        self.write(query, &format!("how far {} is", claimed.key)).await?;
         self.let_go(claimed).await
     }
 
     /// Records that a running step is to be looked at now: something has happened outside.
     pub async fn due_now(&self, handle: &Handle) -> Result<()> {
-        sqlx::query("UPDATE step SET due = $2 WHERE handle = $1 AND state = 'running' AND due > $2")
-            .bind(&handle.0)
-            .bind(self.now().as_millisecond())
-            .execute(&self.pool)
-            .await
-            .context("cannot record that a step is due")?;
-        Ok(())
+        let query =
+            sqlx::query("UPDATE step SET due = $2 WHERE handle = $1 AND state = 'running' AND due > $2")
+                .bind(&handle.0)
+                .bind(self.now().as_millisecond());
+        self.write(query, "that a step is due").await.map(drop)
     }
 
     /// Records that a step is to be tried again at `due`, from the start when the outside has lost it.
     pub async fn postponed(&self, claimed: &Claimed, state: &str, note: &str, due: Timestamp) -> Result<()> {
         let sql = "UPDATE step SET state = $6, attempt = attempt + 1, note = $3, due = $4, updated = $5, lease = 0 \
                    WHERE key = $1 AND fence = $2 AND state = $7";
-        sqlx::query(sql)
+        let query = sqlx::query(sql)
             .bind(&claimed.key.0)
             .bind(claimed.fence)
             .bind(note)
             .bind(due.as_millisecond())
             .bind(self.now().as_millisecond())
             .bind(state)
-            .bind(&claimed.state)
-            .execute(&self.pool)
-            .await?;
+            .bind(&claimed.state);
+        self.write(query, &format!("that {} is tried again", claimed.key)).await?;
         self.let_go(claimed).await
     }
 
     /// Gives up a claim whose step was changed by somebody else meanwhile.
     async fn let_go(&self, claimed: &Claimed) -> Result<()> {
-        sqlx::query("UPDATE step SET lease = 0 WHERE key = $1 AND fence = $2 AND lease <> 0")
+        let query = sqlx::query("UPDATE step SET lease = 0 WHERE key = $1 AND fence = $2 AND lease <> 0")
             .bind(&claimed.key.0)
-            .bind(claimed.fence)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+            .bind(claimed.fence);
+        self.write(query, &format!("that {} is claimed no more", claimed.key)).await.map(drop)
     }
 
     /// Records how a step ended, with what follows from it, in one transaction. `false` when the claim was lost.
@@ -239,7 +229,7 @@ impl Store {
         };
         self.journal_in(&mut transaction, &claimed.candidate, &text).await?;
         self.touch_in(&mut transaction, &claimed.candidate).await?;
-        transaction.commit().await?;
+        self.commit(transaction, &format!("the end of {}", claimed.key)).await?;
         Ok(true)
     }
 

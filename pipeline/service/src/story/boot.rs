@@ -1,7 +1,7 @@
 //! What the boots of a candidate showed: one entry per smoketest step, one line per test.
 
 use jiff::Timestamp;
-use muster_flow::gate::{self, Counts, Reason};
+use muster_flow::gate::{self, Counts, Reason, Standing};
 use muster_flow::smoketest::{Colour, Smoketest, Weight};
 use muster_flow::step::{Progress, Step};
 use serde::Serialize;
@@ -103,12 +103,12 @@ fn boot(facts: &Facts<'_>, step: &Step<Smoketest>, reasons: &[Reason]) -> Boot {
         Progress::Succeeded(_) => String::new(),
     };
     let output = step.output();
-    let tests = tests(step, &reasons);
+    let tests = tests(step, &reasons, facts.now);
     Boot {
         step: step.key.to_string(),
         arch: request.artifact.arch.clone(),
         cell: cell.name.clone(),
-        generation: generation(&step.key.0),
+        generation: step.key.generation(),
         replaced: false,
         mark: whole(step, &tests),
         artifact: request.artifact.name.clone(),
@@ -122,11 +122,6 @@ fn boot(facts: &Facts<'_>, step: &Step<Smoketest>, reasons: &[Reason]) -> Boot {
     }
 }
 
-/// Which generation a key names, from 1.
-pub fn generation(key: &str) -> u32 {
-    key.rsplit_once('#').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
-}
-
 /// The worst of what counts; the step's own standing when there are no results.
 fn whole(step: &Step<Smoketest>, tests: &[TestLine]) -> Mark {
     if step.output().is_none() {
@@ -138,16 +133,16 @@ fn whole(step: &Step<Smoketest>, tests: &[TestLine]) -> Mark {
 }
 
 /// The tests that were asked for, then those that the gate requires and nobody asked for.
-fn tests(step: &Step<Smoketest>, reasons: &[&Reason]) -> Vec<TestLine> {
+fn tests(step: &Step<Smoketest>, reasons: &[&Reason], now: Timestamp) -> Vec<TestLine> {
     let results = step.output().map(|output| output.results.as_slice()).unwrap_or_default();
     let reason_of = |name: &str| reasons.iter().find(|reason| reason.test.as_deref() == Some(name)).copied();
     let asked = step.request.tests.iter().map(|test| {
         let result = results.iter().find(|result| result.name == test.name);
         let reason = reason_of(&test.name);
-        let fallback = match (result.map(|result| &result.colour), &step.progress) {
-            (Some(Colour::Green), _) => (Mark::Passed, String::new()),
-            (Some(Colour::Red(why)), _) => (Mark::Failed, why.clone()),
-            (Some(Colour::NotRun(why)), _) => (Mark::Missing, why.clone()),
+        let fallback = match (result, &step.progress) {
+            (Some(result), _) => {
+                (Mark::of_standing(Standing::of(result, now)), result.colour.why().to_owned())
+            }
             (None, Progress::Succeeded(_)) => (Mark::Missing, "it did not run".to_owned()),
             (None, _) => (Mark::of_step(step, Fault::Outside), String::new()),
         };

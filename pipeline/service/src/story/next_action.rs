@@ -2,7 +2,7 @@
 
 use muster_flow::candidate::{Candidate, Life, Outcome, Stage};
 use muster_flow::gate::{Counts, Reason, Standing, Verdict};
-use muster_flow::step::{Progress, Step, Work};
+use muster_flow::step::{Progress, Step, StepKey, Work};
 use serde::Serialize;
 
 use super::wait::{self, MUSTER, OPERATORS};
@@ -133,7 +133,7 @@ pub fn reason_line(reason: &Reason) -> String {
 fn short(candidate: &Candidate, reason: &str) -> String {
     let line = first_line(reason);
     match line.split_once(": ") {
-        Some((key, rest)) => format!("{}: {rest}", wait::purpose(candidate, key)),
+        Some((key, rest)) => format!("{}: {rest}", wait::purpose(candidate, &StepKey(key.to_owned()))),
         None => line.to_owned(),
     }
 }

@@ -6,7 +6,7 @@ use muster_flow::build::Link;
 use muster_flow::candidate::{Candidate, Life};
 use muster_flow::gate::Ruling;
 use muster_flow::publish::PromoteRequest;
-use muster_flow::step::{Progress, Step, Work};
+use muster_flow::step::{Progress, Step, StepKey, Work};
 use serde::Serialize;
 
 use super::mark::{Fault, Mark};
@@ -38,7 +38,7 @@ pub struct Moment {
     /// More about it: why, how far, the last words of a failure.
     pub note: String,
     /// The step it is about, by its key.
-    pub step: Option<String>,
+    pub step: Option<StepKey>,
     /// Where more about it can be seen.
     pub links: Vec<Link>,
 }
@@ -75,11 +75,9 @@ fn whole(moments: &[Moment], over: bool) -> Mark {
     let is_last = |moment: &&Moment| match &moment.step {
         None => true,
         Some(key) => {
-            let base = key.rsplit_once('#').map_or(key.as_str(), |(base, _)| base);
             let tries = moments.iter().filter_map(|other| other.step.as_ref());
-            let later =
-                tries.filter(|other| other.rsplit_once('#').map_or(other.as_str(), |(base, _)| base) == base);
-            later.map(|key| super::boot::generation(key)).max() == Some(super::boot::generation(key))
+            let tries = tries.filter(|other| other.base() == key.base());
+            tries.map(StepKey::generation).max() == Some(key.generation())
         }
     };
     let marks: Vec<Mark> = moments.iter().filter(is_last).map(|moment| moment.mark).collect();
@@ -172,7 +170,7 @@ fn moments<W: Work>(
 ) -> Vec<Moment> {
     let moment = |step: &Step<W>| {
         let row = facts.row(&step.key.0);
-        let what = purpose(facts.candidate, &step.key.0);
+        let what = purpose(facts.candidate, &step.key);
         let row_note = || row.map(|row| row.note.clone()).unwrap_or_default();
         let (text, note) = match &step.progress {
             Progress::Wanted => (format!("{what}: recorded, not begun"), row_note()),
@@ -191,7 +189,7 @@ fn moments<W: Work>(
             text,
             note,
             links: Vec::new(),
-            step: Some(step.key.to_string()),
+            step: Some(step.key.clone()),
         }
     };
     steps.iter().map(moment).collect()
@@ -232,7 +230,11 @@ fn smoketests(facts: &Facts<'_>) -> Vec<Moment> {
         (format!("booted in {} on {}", words::span_ms(output.boot_ms), output.place), String::new())
     });
     for moment in &mut moments {
-        let Some(boot) = boots.iter().find(|boot| Some(&boot.step) == moment.step.as_ref()) else { continue };
+        let Some(boot) =
+            boots.iter().find(|boot| moment.step.as_ref().is_some_and(|step| step.0 == boot.step))
+        else {
+            continue;
+        };
         moment.mark = boot.mark;
         if boot.boot_ms.is_some() {
             moment.note = tally(boot);

@@ -103,7 +103,7 @@ fn of_step<W: Work>(facts: &Facts<'_>, step: &Step<W>) -> Wait {
     let note = row.map(|row| row.note.trim()).filter(|note| !note.is_empty());
     let tries = row.map_or(0, |row| row.attempt);
     let is_begun = matches!(step.progress, Progress::Running(_));
-    let what = purpose(facts.candidate, &step.key.0);
+    let what = purpose(facts.candidate, &step.key);
     let (why, who) = match (&step.progress, row) {
         (Progress::Wanted, Some(row)) if tries > 0 && note.is_some() => {
             let again = if row.due > facts.now {
@@ -133,11 +133,12 @@ fn of_step<W: Work>(facts: &Facts<'_>, step: &Step<W>) -> Wait {
 }
 
 /// A step's key without its candidate, as words: `build x86_64`, `smoketest x86_64 bios-pc, try 2`.
-pub fn purpose(candidate: &Candidate, key: &str) -> String {
-    let rest = key.strip_prefix(&format!("{}/", candidate.id)).unwrap_or(key);
-    match rest.rsplit_once('#') {
-        Some((base, generation)) => format!("{}, try {generation}", base.replace('/', " ")),
-        None => rest.replace('/', " "),
+pub fn purpose(candidate: &Candidate, key: &StepKey) -> String {
+    let base = key.base();
+    let words = base.strip_prefix(&format!("{}/", candidate.id)).unwrap_or(base).replace('/', " ");
+    match key.generation() {
+        1 => words,
+        generation => format!("{words}, try {generation}"),
     }
 }
 

@@ -1,13 +1,12 @@
 //! What every page shares: rendering, times, addresses.
 
-use std::fmt::Write;
-
 use askama::Template;
 use axum::response::Html;
 use jiff::Timestamp;
 
 use super::problem::Problem;
 use crate::story::words;
+use crate::text;
 
 /// A page as its template makes it.
 pub fn render(template: &impl Template) -> Result<Html<String>, Problem> {
@@ -37,16 +36,7 @@ pub fn size(bytes: &u64) -> String {
 
 /// The path of a candidate's page, or of one of its steps: an id or a key as it may stand in an address.
 pub fn path(id: &str) -> String {
-    let mut path = String::from("/candidates/");
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~+".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    path
+    format!("/candidates/{}", text::in_address(id, "/+"))
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use muster_flow::recipe::{Builder, Recipe};
 use crate::ground::{Ground, settings};
 
 fn recipe() -> Recipe {
-    let mut recipe = muster_lab::upstream::recipe("lab");
+    let mut recipe = muster_specimen::recipe("lab");
     recipe.builder = Builder::Koji;
     recipe
 }
 
 async fn lines(settings: &Settings) -> Vec<String> {
-    let lines = koji::check(settings, &[recipe(), muster_lab::upstream::recipe("local")]).await;
+    let lines = koji::check(settings, &[recipe(), muster_specimen::recipe("local")]).await;
     lines.into_iter().map(|(about, line)| format!("{}: {line}", about.unwrap_or_default())).collect()
 }
 

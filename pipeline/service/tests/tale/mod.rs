@@ -12,19 +12,16 @@ use muster::store::{Admitted, Claimed, Ending, Plan, Store};
 use muster::{decode, encode};
 use muster_flow::announce::Announced;
 use muster_flow::build::{Artifact, BuildOutput, BuildRequest, Package};
-use muster_flow::candidate::{Candidate, CandidateId, Cause, Decisions, Life, Purpose, Steps};
-use muster_flow::gate::Policy;
+use muster_flow::candidate::{Candidate, CandidateId, Cause, Life, Purpose};
 use muster_flow::publish::{
     PromoteOutput, PromoteRequest, UploadOutput, UploadRequest, Uploaded, VerifyOutput, VerifyRequest,
 };
 use muster_flow::recipe::{
-    Builder, Cell, Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Machine, Matrix,
-    Metadata, Packages, Product, Recipe,
+    Definition, DefinitionFile, Destination, DestinationKind, Firmware, Form, Matrix, Recipe,
 };
-use muster_flow::smoketest::{
-    Applies, Before, Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight,
-};
+use muster_flow::smoketest::{Colour, SmoketestOutput, SmoketestRequest, Test, TestResult, Weight};
 use muster_flow::step::Handle;
+use muster_specimen::{cell, destination};
 use tempfile::TempDir;
 
 /// What comes of a step.
@@ -85,10 +82,7 @@ impl Tale {
         self.pass(3).await;
         let candidate = Candidate {
             id: CandidateId::new(&recipe.name, &recipe.version, "20261121", number),
-            definition: Definition { file: recipe.definition.file.clone(), ..Definition::default() },
-            recipe,
             tests: Vec::new(),
-            purpose,
             created: self.clock.now(),
             changes: vec![Cause {
                 change: format!("message-{number}"),
@@ -97,8 +91,7 @@ impl Tale {
                 why: "bash is in the package set that its last build recorded".to_owned(),
             }],
             life: Life::Waiting,
-            steps: Steps::default(),
-            decisions: Decisions::default(),
+            ..muster_specimen::candidate(recipe, purpose)
         };
         let id = candidate.id.clone();
         let admitted = Admitted::Made { candidate: Box::new(candidate), supersedes: None };
@@ -307,23 +300,12 @@ fn promote(request: &PromoteRequest) -> PromoteOutput {
 }
 
 pub fn recipe(name: &str) -> Recipe {
-    let cell = |name: &str, firmware| Cell {
-        name: name.to_owned(),
-        artifact: Form::Qcow2,
-        firmware,
-        machine: Machine::Q35,
-        metadata: Metadata::NoCloud,
-        memory_mib: 512,
-        disk_mib: 0,
-    };
-    let destination = |name: &str, kind, takes, path: &str| Destination {
-        name: name.to_owned(),
-        kind,
-        takes,
-        path: path.to_owned(),
+    let registry = Destination {
+        kind: DestinationKind::Registry,
+        takes: Form::Oci,
+        ..destination("registry", "murmur/cloud-base")
     };
     Recipe {
-        name: name.to_owned(),
         image: "Murmur-Cloud-Base".to_owned(),
         summary: "A small image for any cloud".to_owned(),
         owner: "cloud-sig".to_owned(),
@@ -332,36 +314,22 @@ pub fn recipe(name: &str) -> Recipe {
             repository: "kickstarts".to_owned(),
             branch: String::new(),
         },
-        product: Product::Disk,
-        builder: Builder::Local,
-        version: "43".to_owned(),
-        arches: vec!["x86_64".to_owned()],
-        packages: Packages { tags: vec!["f43".to_owned()], ..Packages::default() },
         smoketests: Matrix {
             cells: vec![cell("bios-q35", Firmware::Bios), cell("uefi-q35", Firmware::Uefi)],
             ..Matrix::default()
         },
-        gate: Policy::default(),
-        stream: "stable".to_owned(),
-        destinations: vec![
-            destination("mirror", DestinationKind::Mirror, Form::Qcow2, "releases/43/Cloud/x86_64/images"),
-            destination("registry", DestinationKind::Registry, Form::Oci, "murmur/cloud-base"),
-        ],
+        destinations: vec![destination("mirror", "releases/43/Cloud/x86_64/images"), registry],
+        ..muster_specimen::recipe(name)
     }
 }
 
 pub fn tests() -> Vec<Test> {
     let test = |order: u32, name: &str, summary: &str, weight| Test {
-        name: name.to_owned(),
+        order,
         summary: summary.to_owned(),
         weight,
         forms: vec![Form::Qcow2],
-        time_limit_s: 60,
-        order,
-        applies: Applies::Always,
-        before: Before::Nothing,
-        script: "true".to_owned(),
-        expected_failure: None,
+        ..muster_specimen::test(name)
     };
     vec![
         test(1, "boots", "It comes up and lets us in by key", Weight::Gating),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::mend::SUBSTITUTE;
 use super::{Settings, schemas};
-use crate::store::{Incoming, Parked};
+use crate::message::{Incoming, Parked};
 
 /// The severities that fedora-messaging knows: debug, info, warning, error.
 const SEVERITIES: [i64; 4] = [10, 20, 30, 40];

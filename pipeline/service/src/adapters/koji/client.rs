@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::error::CallError;
 use super::xml::{self, Reply};
-use crate::http;
+use crate::{http, text};
 
 /// How long the hub may be silent. A hub whose broker is away takes 30 s for each call that says something there.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -145,8 +145,7 @@ pub(super) fn judge(method: &str, status: StatusCode, bytes: &[u8]) -> Result<Va
     let method = method.to_owned();
     if status != StatusCode::OK {
         let text = String::from_utf8_lossy(bytes);
-        let text: String =
-            text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
+        let text: String = text::one_line(&text).chars().take(SHOWN).collect();
         let later = status.is_server_error()
             || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
         return Err(if later {

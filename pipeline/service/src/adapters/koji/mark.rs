@@ -37,12 +37,6 @@ impl Mark {
     }
 }
 
-/// The key of the try before, if there was one.
-pub fn previous(key: &StepKey) -> Option<StepKey> {
-    let generation: u32 = key.0.strip_prefix(key.base())?.strip_prefix('#')?.parse().ok()?;
-    (generation > 1).then(|| StepKey::of_generation(key.base(), generation - 1))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -73,13 +67,5 @@ mod tests {
         let key = StepKey("cloud/43.20261121.0/build/x86_64".to_owned());
         assert_ne!(Mark::of("muster", &key, 7), Mark::of("staging", &key, 7));
         assert_ne!(Mark::of("muster", &key, 7), Mark::of("muster", &key, 8));
-    }
-
-    #[test]
-    fn the_try_before_the_second_is_the_first() {
-        let key = |text: &str| StepKey(text.to_owned());
-        assert_eq!(previous(&key("a/b")), None);
-        assert_eq!(previous(&key("a/b#2")), Some(key("a/b")));
-        assert_eq!(previous(&key("a/b#3")), Some(key("a/b#2")));
     }
 }

@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::task::{State, Task, Tree};
 use super::watch::Watched;
 use crate::port::{Fault, Observation};
+use crate::text;
 
 /// The largest log that is kept.
 const LARGEST_LOG: u64 = 64 << 20;
@@ -123,7 +124,7 @@ async fn children<'a>(
 ) -> Result<Result<Vec<Child<'a>>, String>, CallError> {
     let id = tree.task.id;
     let mut tasks = Vec::new();
-    for arch in &watched.arches {
+    for arch in &watched.image.arches {
         let of_arch = |task: &&Task| task.method == "createImage" && task.label.as_ref() == Some(arch);
         match tree.children.iter().filter(of_arch).find(|task| task.state == State::Closed) {
             Some(task) => tasks.push((arch, task)),
@@ -150,7 +151,7 @@ async fn children<'a>(
             stat.st_size.parse::<u64>().ok()
         };
         let mut child = Child { task, arch, images: Vec::new(), logs: Vec::new(), packages: Vec::new() };
-        for form in &watched.forms {
+        for form in &watched.image.forms {
             let name = watched.artifact_name(arch, *form);
             if !made.files.contains(&name) {
                 return Ok(Err(format!("Koji task {} ({arch}) made no {name}", task.id)));
@@ -174,22 +175,9 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn wanted(settings: &Settings, task: &Task, (name, size): &(String, u64), folder: &Path) -> Wanted {
-    let url = format!("{}/work/{}/{}", settings.topurl.trim_end_matches('/'), task.folder(), encoded(name));
+    let name_there = text::in_address(name, "");
+    let url = format!("{}/work/{}/{name_there}", settings.topurl.trim_end_matches('/'), task.folder());
     Wanted { url, size: *size, path: folder.join(name) }
-}
-
-/// A name as it stands in an address.
-fn encoded(name: &str) -> String {
-    use std::fmt::Write;
-    name.bytes().fold(String::with_capacity(name.len()), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
 }
 
 /// Fetches one image while the hub hashes its own copy, and compares.
@@ -261,7 +249,7 @@ pub(super) async fn why(hub: &Hub, settings: &Settings, tree: &Tree) -> Result<S
             Err(error) => error.to_string(),
         };
         let part = task.label.as_ref().map(|arch| format!(" for {arch}")).unwrap_or_default();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text::one_line(&text);
         lines.push(format!("Koji task {}{part} failed: {text}", task.id));
     }
     lines.push(page);

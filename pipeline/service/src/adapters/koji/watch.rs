@@ -30,14 +30,6 @@ pub(super) struct Watched {
     pub image: KojiImage,
 }
 
-impl std::ops::Deref for Watched {
-    type Target = KojiImage;
-
-    fn deref(&self) -> &KojiImage {
-        &self.image
-    }
-}
-
 impl Watched {
     pub fn new(task: i64, key: &StepKey, request: &BuildRequest, (image, mark): (&KojiImage, &Mark)) -> Self {
         Watched {

@@ -23,9 +23,9 @@ use uuid::Uuid;
 use self::gpt::MIB;
 use self::grub::Target;
 use self::layout::{Layout, Role, Slice};
-use super::digest;
 use super::fault::{BuildError, Result};
 use super::workshop::{NO_SPACE, Workshop, blocking};
+use crate::digest;
 
 /// A disk whose table and boot code are written.
 #[derive(Debug)]
@@ -176,12 +176,13 @@ fn refusal(workshop: &Workshop, text: &str, (mount, size_mib, tree): (&str, u64,
 pub async fn finish(workshop: &Workshop, disk: Disk) -> Result<Vec<Artifact>> {
     workshop.say("compressing the disk");
     let qcow2 = workshop.artifact(Form::Qcow2);
+    let digest_of = async |path: &Path| digest::of_file(path.to_owned()).await.map_err(BuildError::Other);
     let convert = async {
         let args = ["convert", "-m", "8", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
         workshop.run("qemu-img", |program| program.args(args).arg(&disk.path).arg(&qcow2)).await?;
-        digest::of_file(qcow2.clone()).await
+        digest_of(&qcow2).await
     };
-    let (raw_digest, qcow2_digest) = try_join!(digest::of_file(disk.path.clone()), convert)?;
+    let (raw_digest, qcow2_digest) = try_join!(digest_of(&disk.path), convert)?;
     let artifact = |form: Form, path: &Path, (digest, size): (String, u64)| Artifact {
         form,
         arch: workshop.request.arch.clone(),

@@ -3,7 +3,6 @@
 //! What it returns as an error is what could not be found out. Whatever is wrong with the image is a red test.
 
 use std::fs;
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ use super::sandbox::{self, Sandbox};
 use super::{Choice, Settings, accelerator, imds, layout, ssh};
 use crate::cell;
 use crate::clock::Clock;
+use crate::digest;
 use crate::job::Desk;
 use crate::report::{self, Knowledge, Report, TestReport};
 use crate::text;
@@ -353,19 +353,9 @@ impl Session<'_> {
 
 /// Fails unless the artifact's file is what was built.
 async fn check_digest(request: &SmoketestRequest) -> Result<()> {
-    let (path, digest) = (PathBuf::from(&request.artifact.path), request.artifact.digest.clone());
-    let found = tokio::task::spawn_blocking(move || {
-        let mut file = fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1024 * 1024]);
-        loop {
-            match file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))? {
-                0 => return anyhow::Ok(text::hex(&hash.finalize())),
-                count => hash.update(&buffer[..count]),
-            }
-        }
-    })
-    .await??;
-    ensure!(found == digest, "the artifact is not what was built: its SHA-256 is {found}, not {digest}");
+    let digest = &request.artifact.digest;
+    let (found, _) = digest::of_file(PathBuf::from(&request.artifact.path)).await?;
+    ensure!(found == *digest, "the artifact is not what was built: its SHA-256 is {found}, not {digest}");
     Ok(())
 }
 

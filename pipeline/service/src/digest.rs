@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
 use rustix::fs::SeekFrom as Hole;
 use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
 
-use super::fault::Result;
-use super::workshop::blocking;
 use crate::text::hex;
 
 /// Bytes read at once: large enough that the cost of a call does not show.
@@ -16,8 +16,8 @@ const CHUNK: usize = 1 << 20;
 
 /// The SHA-256 of a file, in hex, and its size in bytes.
 pub async fn of_file(path: PathBuf) -> Result<(String, u64)> {
-    use anyhow::Context;
-    blocking(move || Ok(read_sparse(&path).with_context(|| format!("cannot read {}", path.display()))?)).await
+    spawn_blocking(move || read_sparse(&path).with_context(|| format!("cannot read {}", path.display())))
+        .await?
 }
 
 /// Holes are hashed as the zeros they are, without being read.
