@@ -125,8 +125,8 @@ pub fn order_versions(one: &str, other: &str) -> Ordering {
             (Some(b'~'), _) | (None, Some(b'^')) => return Ordering::Less,
             (_, Some(b'~')) | (Some(b'^'), None) => return Ordering::Greater,
             // A caret is less than anything but the end.
-            (Some(b'^'), _) | (None, _) => return Ordering::Less,
-            (_, Some(b'^')) | (_, None) => return Ordering::Greater,
+            (Some(b'^') | None, _) => return Ordering::Less,
+            (_, Some(b'^') | None) => return Ordering::Greater,
             (Some(a), Some(b)) => match (a.is_ascii_digit(), b.is_ascii_digit()) {
                 (true, false) => return Ordering::Greater,
                 (false, true) => return Ordering::Less,
@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn the_order_is_the_same_seen_from_both_sides() {
-        let versions = ["", "0", "00", "1", "1.", "1.0", "1.0~rc1", "1.0^git1", "1.0a", "a", "a1", "~", "^", "10", "9"];
+        let versions =
+            ["", "0", "00", "1", "1.", "1.0", "1.0~rc1", "1.0^git1", "1.0a", "a", "a1", "~", "^", "10", "9"];
         for one in versions {
             assert_eq!(order_versions(one, one), Ordering::Equal, "{one}");
             for other in versions {

@@ -34,18 +34,16 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
 }
 
 fn tell(packages: &Packages) -> String {
-    let mut text = format!("{}\n  {}", output::plain(&packages.candidate), output::plain(&packages.headline()));
+    let mut text =
+        format!("{}\n  {}", output::plain(&packages.candidate), output::plain(&packages.headline()));
     let widest = packages.differences.iter().map(|difference| difference.name.len()).max().unwrap_or(0);
     for difference in &packages.differences {
-        let side = |side: &Option<String>| output::plain(side.as_deref().unwrap_or("-"));
-        let _ = write!(
-            text,
-            "\n  {:10}  {:widest$}  {} -> {}",
-            difference.what.word(),
-            output::plain(&difference.name),
-            side(&difference.old),
-            side(&difference.new)
-        );
+        let change = match (&difference.old, &difference.new) {
+            (Some(old), Some(new)) => format!("{old} -> {new}"),
+            (old, new) => old.as_ref().or(new.as_ref()).cloned().unwrap_or_default(),
+        };
+        let (name, what) = (output::plain(&difference.name), difference.what.word());
+        let _ = write!(text, "\n  {what:10}  {name:widest$}  {}", output::plain(&change));
     }
     text
 }

@@ -25,7 +25,9 @@ impl Packages {
     pub fn headline(&self) -> String {
         let count = words::count(self.packages.len(), "package");
         match &self.since {
-            _ if self.packages.is_empty() => format!("No build of {} is done: its packages are not known.", self.candidate),
+            _ if self.packages.is_empty() => {
+                format!("No build of {} is done: its packages are not known.", self.candidate)
+            }
             None => format!("{count}; there is no earlier build to compare with."),
             Some(since) if self.differences.is_empty() => format!("{count}, the same as in {since}."),
             Some(since) => format!("{count}; since {since}: {}.", self.counts()),

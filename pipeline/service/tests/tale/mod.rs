@@ -46,6 +46,8 @@ pub struct Tale {
     pub clock: Clock,
     pub settings: Settings,
     pub folder: TempDir,
+    /// What builds install: name, version, release.
+    pub installs: Vec<(&'static str, &'static str, &'static str)>,
     plan: Plan,
 }
 
@@ -57,7 +59,8 @@ impl Tale {
         settings.service.state = folder.path().join("state");
         let store = Store::open(&settings.database(), clock.clone()).await.unwrap();
         let plan = store.plan().await.unwrap().unwrap();
-        Tale { store, clock, settings, folder, plan }
+        let installs = ["bash", "glibc", "kernel"].map(|name| (name, "5.3", "1.fc43")).to_vec();
+        Tale { store, clock, settings, folder, installs, plan }
     }
 
     /// Lets time pass, and keeps the right to plan.
@@ -207,11 +210,11 @@ impl Tale {
             size,
             digest: "5f".repeat(32),
         };
-        let package = |name: &str| Package {
-            name: name.to_owned(),
+        let package = |(name, version, release): &(&str, &str, &str)| Package {
+            name: (*name).to_owned(),
             epoch: 0,
-            version: "5.3".to_owned(),
-            release: "1.fc43".to_owned(),
+            version: (*version).to_owned(),
+            release: (*release).to_owned(),
             arch: "x86_64".to_owned(),
         };
         BuildOutput {
@@ -220,7 +223,7 @@ impl Tale {
                 artifact(Form::Qcow2, 72_351_744),
                 artifact(Form::Oci, 31_457_280),
             ],
-            packages: ["bash", "glibc", "kernel"].map(package).to_vec(),
+            packages: self.installs.iter().map(package).collect(),
             log: log.display().to_string(),
             ..BuildOutput::default()
         }
