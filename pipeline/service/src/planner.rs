@@ -201,7 +201,7 @@ impl Planner {
                 }
                 Some(_) | None => {
                     // The version was read first: a fact that comes in between is seen in the next turn.
-                    if let Some(candidate) = self.store.candidate(&id).await? {
+                    if let Some(candidate) = self.store.find_readable(&id).await? {
                         open.insert(id, Known { version, candidate });
                     }
                 }
@@ -248,6 +248,12 @@ impl Planner {
             if let Some(newer) = publish::overtaken(candidate, &releases) {
                 self.store.supersede(plan, id, version, newer).await?;
                 return Ok(Turn::Moved);
+            }
+            // The rules know nothing of one that cannot be read, and two must not move the same pointers at once.
+            if let Some(other) = self.store.find_unreadable_promotion(&candidate.recipe.stream).await? {
+                let why = format!("{other} moves pointers of this stream, and cannot be read");
+                self.store.set_note(id, &why).await?;
+                return Ok(Turn::Idle);
             }
             let note = publish::may_promote(candidate, &others).err();
             self.store.set_note(id, &note.unwrap_or_default()).await?;

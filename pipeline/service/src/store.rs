@@ -9,14 +9,16 @@ mod plan;
 mod read;
 mod steps;
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use jiff::Timestamp;
+use muster_flow::candidate::CandidateId;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, Executor, Transaction};
@@ -45,6 +47,8 @@ pub struct Store {
     clock: Clock,
     writer: Arc<Writer>,
     witness: Option<Arc<dyn Witness>>,
+    /// What could not be read when it was read last, with the reason.
+    unreadable: Arc<Mutex<BTreeMap<CandidateId, String>>>,
 }
 
 /// Is there at each write. The service has none; a test ends the process there.
@@ -101,13 +105,8 @@ impl Store {
             .await
             .context("cannot open the database")?;
         let name = uuid::Uuid::new_v4().to_string();
-        let store = Store {
-            pool,
-            dialect,
-            clock,
-            writer: Arc::new(Writer { name, last: AtomicI64::new(0) }),
-            witness: None,
-        };
+        let writer = Arc::new(Writer { name, last: AtomicI64::new(0) });
+        let store = Store { pool, dialect, clock, writer, witness: None, unreadable: Arc::default() };
         store.migrate().await.context("cannot bring the database up to date")?;
         Ok(store)
     }

@@ -1,6 +1,7 @@
 //! Candidates and what surrounds them, read back from facts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::PoisonError;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -122,7 +123,7 @@ impl Store {
         let mut candidates = Vec::with_capacity(ids.len());
         for row in ids {
             let id: String = row.try_get(0)?;
-            candidates.extend(self.candidate(&CandidateId(id)).await?);
+            candidates.extend(self.find_readable(&CandidateId(id)).await?);
         }
         Ok(candidates)
     }
@@ -160,6 +161,49 @@ impl Store {
             matches!(candidate.stage_before_announcing(), Stage::Finished(Outcome::PublishFailed(_)))
         });
         Ok(failed.map(|candidate| candidate.id).collect())
+    }
+
+    /// A candidate, if it is there and can be read. One that cannot be read keeps none of the others from being read: a
+    /// newer Muster may have written it. That is told once, and by [`Store::unreadable`].
+    pub async fn find_readable(&self, id: &CandidateId) -> Result<Option<Candidate>> {
+        let found = self.candidate(id).await;
+        let mut unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Ok(candidate) => {
+                unreadable.remove(id);
+                Ok(candidate)
+            }
+            Err(error) if is_strange(&error) => {
+                let reason = format!("{error:#}");
+                if unreadable.get(id) != Some(&reason) {
+                    tracing::warn!(candidate.id = %id, "it cannot be read, and is left alone: {reason}");
+                    unreadable.insert(id.clone(), reason);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The candidates that could not be read when they were read last, each with the reason.
+    pub fn unreadable(&self) -> Vec<(CandidateId, String)> {
+        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        unreadable.iter().map(|(id, reason)| (id.clone(), reason.clone())).collect()
+    }
+
+    /// A candidate of a stream that cannot be read and is moving pointers.
+    pub async fn find_unreadable_promotion(&self, stream: &str) -> Result<Option<CandidateId>> {
+        let sql = "SELECT DISTINCT step.candidate FROM step JOIN candidate ON candidate.id = step.candidate \
+                   WHERE candidate.stream = $1 AND step.kind = 'promote' AND step.state IN ('wanted', 'running', 'ending')";
+        let rows = sqlx::query(sql).bind(stream).fetch_all(&self.pool).await?;
+        let unreadable = self.unreadable();
+        for row in rows {
+            let id = CandidateId(row.try_get(0)?);
+            if unreadable.iter().any(|(other, _)| *other == id) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// One candidate with everything known of it.
@@ -240,7 +284,7 @@ impl Store {
                 Verify::NAME => steps.verifications.push(decode_step(row)?),
                 Promote::NAME => steps.promotions.push(decode_step(row)?),
                 Announce::NAME => steps.announcements.push(decode_step(row)?),
-                other => anyhow::bail!("there is a step of an unknown kind {other}; a newer muster wrote it"),
+                other => return Err(Strange(format!("there is a step of the unknown kind {other}")).into()),
             }
         }
         Ok(steps)
@@ -388,6 +432,16 @@ impl Store {
     }
 }
 
+/// A fact that this Muster has no word for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Strange(String);
+
+/// Whether a fact was read and not understood; otherwise it could not be read at all, and may be later.
+fn is_strange(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<serde_json::Error>() || cause.is::<Strange>())
+}
+
 fn decode_cause(row: &AnyRow) -> Result<Cause> {
     Ok(Cause {
         change: row.try_get(0)?,
@@ -406,7 +460,7 @@ fn decode_step<W: Work>(row: &AnyRow) -> Result<Step<W>> {
         "succeeded" => Progress::Succeeded(decode(row.try_get::<&str, _>(5)?)?),
         "failed" => Progress::Failed(note),
         "cancelled" => Progress::Cancelled,
-        other => anyhow::bail!("a step is in the unknown state {other}"),
+        other => return Err(Strange(format!("a step is in the unknown state {other}")).into()),
     };
     Ok(Step { key: StepKey(row.try_get(0)?), request: decode(row.try_get::<&str, _>(2)?)?, progress })
 }

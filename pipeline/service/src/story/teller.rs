@@ -85,7 +85,9 @@ impl Teller {
     /// Everything that any candidate waits for.
     pub async fn waits(&self) -> Result<Vec<Wait>> {
         let open = self.store.open_candidates().await?;
-        let mut waits = Vec::new();
+        let unreadable = self.store.unreadable();
+        let mut waits: Vec<Wait> =
+            unreadable.iter().map(|(id, reason)| wait::of_unreadable(id, reason)).collect();
         for candidate in &open {
             let (rows, note) = self.around(candidate).await?;
             waits.extend(wait::of(&self.facts(candidate, (&rows, &note), &open)));

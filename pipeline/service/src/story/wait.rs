@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use muster_flow::announce::Announce;
-use muster_flow::candidate::{self, Candidate, Stage};
+use muster_flow::candidate::{self, Candidate, CandidateId, Stage};
 use muster_flow::publish;
 use muster_flow::step::{Progress, Step, StepKey, Work};
 use serde::Serialize;
@@ -60,9 +60,22 @@ pub fn of(facts: &Facts<'_>) -> Vec<Wait> {
     waits
 }
 
-fn wait(candidate: &Candidate, who: &str) -> Wait {
+/// A candidate that goes no further because it cannot be read.
+pub fn of_unreadable(id: &CandidateId, reason: &str) -> Wait {
     Wait {
-        candidate: candidate.id.to_string(),
+        what: "to be read".to_owned(),
+        why: format!("this Muster cannot read it, perhaps because a newer one wrote it: {reason}"),
+        ..blank(id, OPERATORS)
+    }
+}
+
+fn wait(candidate: &Candidate, who: &str) -> Wait {
+    blank(&candidate.id, who)
+}
+
+fn blank(id: &CandidateId, who: &str) -> Wait {
+    Wait {
+        candidate: id.to_string(),
         what: String::new(),
         why: String::new(),
         who: who.to_owned(),
@@ -87,7 +100,8 @@ fn before_the_start(facts: &Facts<'_>) -> Wait {
 
 fn before_promotion(facts: &Facts<'_>) -> Option<Wait> {
     let candidate = facts.candidate;
-    let why = publish::may_promote(candidate, facts.open).err()?;
+    let said = || Some(facts.note.to_owned()).filter(|note| !note.is_empty());
+    let why = publish::may_promote(candidate, facts.open).err().or_else(said)?;
     let who = candidate.decisions.holds.first().map_or(MUSTER, |hold| &hold.who);
     let what = format!("its turn to move the pointers of {}", candidate.recipe.stream);
     Some(Wait { what, why, ..wait(candidate, who) })

@@ -3,9 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use jiff::SignedDuration;
+use muster::config::Settings;
 use muster::planner::Turn;
+use muster::story::teller::Teller;
+use muster_flow::candidate::CandidateId;
 use muster_flow::candidate::{Outcome, Stage};
-use muster_lab::database;
+use muster_lab::database::{self, Database};
 use muster_lab::world::{Fault, World};
 
 use crate::service::{Service, ask, check, clock, message};
@@ -124,4 +127,37 @@ async fn what_is_not_done_by_its_deadline_is_ended_and_says_so() {
     };
     assert!(reason.contains("it was not done by its deadline"), "{reason}");
     assert!(world.state().cancelled.iter().any(|key| key.contains("/build/")), "it was not ended outside");
+}
+
+#[tokio::test]
+async fn a_candidate_that_a_newer_muster_wrote_waits_and_keeps_no_other() {
+    for database in database::each().await.unwrap() {
+        let (world, clock) = (World::default(), clock());
+        ask(&database, &clock).await;
+        let mut service = Service::start(&database, &world, &clock).await;
+        service.turn().await;
+        let (id, other) = (service.release().await.id, CandidateId("server/43.20261121.1".to_owned()));
+        rewrite(&database, &id, r#""recipe":{"#, r#""recipe":{"of_tomorrow":1,"#).await;
+        service.live_slowly(SignedDuration::from_secs(2), 30).await;
+        let released = service.store.candidate(&other).await.unwrap().unwrap();
+        assert_eq!(released.stage(), Stage::Finished(Outcome::Published), "{}", database.kind);
+        assert!(!world.state().moves.iter().any(|(_, version)| *version == id.0), "it went on unread");
+        let teller = Teller::new(service.store.clone(), &Settings::default(), clock.clone());
+        let waits = teller.waits().await.unwrap();
+        let wait = waits.iter().find(|wait| wait.candidate == id.0).unwrap();
+        assert!(wait.why.contains("of_tomorrow"), "{wait:?}");
+        rewrite(&database, &id, r#""of_tomorrow":1,"#, "").await;
+        service.live().await;
+        assert_eq!(service.release().await.stage(), Stage::Finished(Outcome::Published), "{}", database.kind);
+        assert_eq!(service.store.unreadable(), []);
+    }
+}
+
+/// Puts something else into the facts of a candidate, and says that they are new.
+async fn rewrite(database: &Database, id: &CandidateId, from: &str, to: &str) {
+    let pool = sqlx::AnyPool::connect(&database.url).await.unwrap();
+    let sql = "UPDATE candidate SET facts = REPLACE(facts, $2, $3), version = version + 1 WHERE id = $1";
+    let done = sqlx::query(sql).bind(&id.0).bind(from).bind(to).execute(&pool).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    pool.close().await;
 }
