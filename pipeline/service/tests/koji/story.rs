@@ -55,6 +55,15 @@ impl Service {
         Service { ground, store, engine, planner, clock, pages }
     }
 
+    /// One whose only candidate is being built, as task 33.
+    async fn building(database: &str) -> Self {
+        let mut service = Service::start(database).await;
+        service.tagged("bash", "message").await;
+        service.turn(3).await;
+        service.ground.hub.begin(33);
+        service
+    }
+
     async fn turn(&mut self, times: u32) {
         for _ in 0..times {
             while self.planner.turn().await.unwrap() == Turn::Moved {}
@@ -118,11 +127,8 @@ async fn a_package_makes_one_image_on_koji_that_goes_on_to_the_smoketests_of_eve
 #[tokio::test]
 async fn a_build_that_fails_on_koji_fails_the_candidate_with_the_way_to_the_task() {
     let database = database::sqlite().unwrap();
-    let mut service = Service::start(&database.url).await;
-    service.tagged("bash", "message").await;
-    service.turn(3).await;
+    let mut service = Service::building(&database.url).await;
     let hub = &service.ground.clone().hub;
-    hub.begin(33);
     hub.fail_child(33, "aarch64", (1018, "Image status is FAILED: <b>no</b> space"));
     service.turn(3).await;
     let page = service.page().await;
@@ -135,11 +141,8 @@ async fn a_build_that_fails_on_koji_fails_the_candidate_with_the_way_to_the_task
 #[tokio::test]
 async fn to_cancel_a_candidate_ends_its_task() {
     let database = database::sqlite().unwrap();
-    let mut service = Service::start(&database.url).await;
-    service.tagged("bash", "message").await;
-    service.turn(3).await;
+    let mut service = Service::building(&database.url).await;
     let hub = &service.ground.clone().hub;
-    hub.begin(33);
     let id = service.candidate().await.id;
     service.store.cancel(&id, "ada", "it is not wanted").await.unwrap();
     service.turn(3).await;
