@@ -17,3 +17,4 @@ pub mod recipe;
 pub mod relevance;
 pub mod smoketest;
 pub mod step;
+pub mod wish;

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::announce::{Announced, Announcement, StreamAnnouncement, Subject};
 use muster_flow::build::{Artifact, Build, BuildOutput, BuildRequest};
-use muster_flow::candidate::{
-    self, Candidate, CandidateId, Life, Patience, Purpose, Stage, may_start, retried,
-};
+use muster_flow::candidate::{self, Candidate, CandidateId, Life, Patience, Purpose, Stage, may_start};
 use muster_flow::change::{What, Wish};
 use muster_flow::gate::{Counts, Ruling, Standing, Waiver, judge};
 use muster_flow::publish::{PromoteRequest, StreamRelease, may_promote, overtaken};
@@ -18,6 +16,7 @@ use muster_flow::smoketest::{
     Colour, ExpectedFailure, Smoketest, SmoketestOutput, SmoketestRequest, TestResult, Weight,
 };
 use muster_flow::step::{Handle, Progress, Step, StepKey};
+use muster_flow::wish::{may_cancel, may_hold, may_retry, retried};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -494,4 +493,32 @@ fn the_try_before_the_second_is_the_first() {
     assert_eq!((key("a/b").generation(), key("a/b").previous()), (1, None));
     assert_eq!((key("a/b#2").generation(), key("a/b#2").previous()), (2, Some(key("a/b"))));
     assert_eq!(key("a/b#3").previous(), Some(key("a/b#2")));
+}
+
+#[test]
+fn whoever_moves_pointers_can_neither_be_held_nor_cancelled_nor_built_again() {
+    let mut candidate = built(started(Purpose::Release));
+    assert_eq!((may_hold(&candidate), may_cancel(&candidate)), (Ok(()), Ok(())));
+    let base = format!("{}/build/x86_64", candidate.id);
+    assert!(may_retry(&candidate, &base, &[]).is_ok());
+    candidate.steps.promotions = vec![Step {
+        key: StepKey(format!("{}/promote/mirror/qcow2", candidate.id)),
+        request: PromoteRequest::Stream { stream: "stable".to_owned(), release: release("cloud", 0) },
+        progress: Progress::Running(Handle("x".to_owned())),
+    }];
+    assert!(may_hold(&candidate).unwrap_err().contains("too late to hold it"));
+    assert!(may_cancel(&candidate).unwrap_err().contains("cannot be stopped half way"));
+}
+
+#[test]
+fn nothing_is_tried_again_that_is_not_there_or_was_overtaken() {
+    let candidate = built(started(Purpose::Release));
+    let base = format!("{}/build/x86_64", candidate.id);
+    assert!(
+        may_retry(&candidate, "cloud/43.20261121.0/build/s390x", &[]).unwrap_err().contains("has no step")
+    );
+    let newer = [release("cloud", candidate.created.as_second() + 1)];
+    assert!(may_retry(&candidate, &base, &newer).unwrap_err().contains("points at the newer"));
+    let scratch = built(started(Purpose::Scratch));
+    assert!(may_retry(&scratch, &base, &newer).is_ok(), "a scratch candidate moves no pointer");
 }

@@ -1,7 +1,8 @@
 //! `muster retry`: a person asks to try a step again.
 
-use muster_flow::candidate::{self, Candidate, CandidateId};
+use muster_flow::candidate::{Candidate, CandidateId};
 use muster_flow::step::StepKey;
+use muster_flow::wish;
 use serde_json::json;
 
 use super::call::{Call, Ending, Failure};
@@ -36,7 +37,7 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let id = CandidateId(format!("{recipe}/{version}"));
     let candidate = find::candidate(&store, &id.0).await?;
     check(&candidate, base)?;
-    let again = candidate::retried(&candidate, base);
+    let again = wish::retried(&candidate, base);
     store.retry(&id, base, &call.person()?, &args.reason).await?;
     let words = if again.len() > 1 {
         format!("{base} is tried again, and what follows from it:\n  {}", again[1..].join("\n  "))

@@ -1,10 +1,10 @@
 //! What people say: each is a fact, inserted once; the rules do the rest.
 
 use anyhow::{Context, Result, bail};
-use muster_flow::candidate::{self, Candidate, CandidateId, Hold, Life, Stage};
+use muster_flow::candidate::{Candidate, CandidateId, Hold, Life};
 use muster_flow::change::Change;
 use muster_flow::gate::Waiver;
-use muster_flow::publish;
+use muster_flow::wish;
 use sqlx::{Any, Transaction};
 
 use super::{Store, encode};
@@ -62,9 +62,7 @@ impl Store {
     /// Keeps a candidate from being promoted until the hold is lifted.
     pub async fn hold(&self, id: &CandidateId, hold: &Hold) -> Result<()> {
         let (candidate, version) = self.known(id).await?;
-        if candidate.promotions().next().is_some() {
-            bail!("{id} has begun to move pointers; it is too late to hold it");
-        }
+        wish::may_hold(&candidate).map_err(anyhow::Error::msg)?;
         let mut transaction = self.begin_as_seen(id, version).await?;
         let sql = "INSERT INTO hold (candidate, who, why, recorded) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (candidate) DO UPDATE SET who = $2, why = $3, recorded = $4";
@@ -100,33 +98,8 @@ impl Store {
     /// Asks that a step, and what follows from it, is done again.
     pub async fn retry(&self, id: &CandidateId, base: &str, who: &str, why: &str) -> Result<()> {
         let (candidate, version) = self.known(id).await?;
-        let bases = candidate::retried(&candidate, base);
-        let is_known = |key: &muster_flow::step::StepKey| key.base() == base;
-        if !self.step_rows(id).await?.iter().any(|row| is_known(&row.key)) || bases.is_empty() {
-            bail!("{id} has no step {base}; `muster show {id}` lists its steps");
-        }
-        match candidate.stage_before_announcing() {
-            _ if base.contains("/announce/") => {}
-            _ if candidate.purpose.is_published()
-                && let Some(newer) = self.overtaking(&candidate).await? =>
-            {
-                bail!("{} points at the newer {newer} already; release again", candidate.recipe.stream)
-            }
-            Stage::Promoting if !base.contains("/promote/") => {
-                bail!("{id} is moving pointers; only a promotion can be tried again now")
-            }
-            Stage::Finished(candidate::Outcome::Published) => {
-                bail!("{id} is published; make a new candidate")
-            }
-            Stage::Waiting
-            | Stage::Building
-            | Stage::Testing
-            | Stage::Gating
-            | Stage::Publishing
-            | Stage::Promoting
-            | Stage::Announcing
-            | Stage::Finished(_) => {}
-        }
+        let releases = self.releases(&candidate.recipe.stream).await?;
+        let bases = wish::may_retry(&candidate, base, &releases).map_err(anyhow::Error::msg)?;
         let mut transaction = self.begin_as_seen(id, version).await?;
         for base in &bases {
             let sql = "INSERT INTO retry (candidate, base, times) VALUES ($1, $2, 1) \
@@ -138,23 +111,10 @@ impl Store {
         self.commit(transaction, &format!("that {base} is to be tried again")).await
     }
 
-    async fn overtaking(&self, candidate: &Candidate) -> Result<Option<String>> {
-        let releases = self.releases(&candidate.recipe.stream).await?;
-        Ok(publish::overtaken(candidate, &releases).map(|newer| newer.version.clone()))
-    }
-
     /// Gives a candidate up: what runs for it is ended.
     pub async fn cancel(&self, id: &CandidateId, who: &str, why: &str) -> Result<()> {
         let (candidate, version) = self.known(id).await?;
-        let stage = candidate.stage_before_announcing();
-        if stage.is_finished() {
-            bail!("{id} is over already: {}", stage.words());
-        }
-        if candidate.promotions().next().is_some() {
-            bail!(
-                "{id} is moving pointers and cannot be stopped half way; hold it before that, or release another"
-            );
-        }
+        wish::may_cancel(&candidate).map_err(anyhow::Error::msg)?;
         let life = Life::Cancelled { who: who.to_owned(), why: why.to_owned() };
         let mut transaction = self.begin_as_seen(id, version).await?;
         sqlx::query("UPDATE candidate SET life = $2 WHERE id = $1")
