@@ -125,10 +125,8 @@ async fn versions_are_ordered_as_rpm_orders_them() {
     ];
     let pairs: Vec<(&str, &str)> =
         versions.iter().flat_map(|one| versions.iter().map(move |other| (*one, *other))).collect();
-    let script: String = pairs
-        .iter()
-        .map(|(one, other)| format!("print(rpm.vercmp(\"{one}\", \"{other}\")..\" \")"))
-        .collect();
+    let print = |(one, other): &(_, _)| format!("print(rpm.vercmp(\"{one}\", \"{other}\")..\" \")");
+    let script = pairs.iter().map(print).collect::<Vec<_>>().concat();
     let finished = Program::new("rpm").arg("--eval").arg(format!("%{{lua: {script}}}")).run().await.unwrap();
     let answers = finished.text();
     let answers: Vec<&str> = answers.split_whitespace().collect();
