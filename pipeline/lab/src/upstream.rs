@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use muster::message::Incoming;
 use muster::upstream::{Digest, Upstream, Weighed};
 use muster_flow::change::{Change, Origin, What};
 use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::{self, Knowledge};
 use muster_flow::smoketest::Test;
+use muster_message::Incoming;
 
 /// Recipes that stand in a test. A message's topic is `tag`, and its body a package's name in JSON.
 #[derive(Clone, Debug)]

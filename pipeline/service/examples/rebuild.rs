@@ -18,10 +18,10 @@ use jiff::Timestamp;
 use muster::adapters::mirror::writing;
 use muster::clock::Clock;
 use muster::config::Settings;
-use muster::message::Incoming;
 use muster::planner::{Planner, Turn};
 use muster::sources::Sources;
 use muster::store::Store;
+use muster_message::Incoming;
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -20,9 +20,9 @@ use tokio::sync::Mutex;
 use crate::adapters::definitions::{Definitions, Pushed};
 use crate::adapters::packages::{self, Index, PackageRepositories};
 use crate::clock::Clock;
-use crate::message::{self, Incoming, Parked};
 use crate::upstream::{Digest, Weighed};
 use ledger::Ledger;
+use muster_message::{Incoming, Parked};
 
 pub use explain::Explanation;
 
@@ -425,7 +425,7 @@ fn annotated(mut touches: Vec<Touch>, note: &str) -> Vec<Touch> {
 fn read(message: &Incoming) -> Result<Vec<What>, String> {
     let body: Value =
         serde_json::from_str(&message.body).map_err(|error| format!("its body is not JSON: {error}"))?;
-    message::decode(&message.topic, &body).map_err(|error| error.to_string())
+    muster_message::decode(&message.topic, &body).map_err(|error| error.to_string())
 }
 
 fn change(message: &Incoming, number: usize, what: What, clock: &Clock) -> Change {

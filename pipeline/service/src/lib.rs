@@ -12,7 +12,6 @@ pub mod job;
 pub mod http;
 pub mod config;
 pub mod store;
-pub mod message;
 pub mod intake;
 pub mod upstream;
 pub mod calendar;

@@ -12,9 +12,9 @@ use crate::adapters::definitions::Definitions;
 use crate::clock::Clock;
 use crate::config::{PackageSources, Settings};
 use crate::intake::Intake;
-use crate::message::Incoming;
 use crate::smoketests;
 use crate::upstream::{Digest, Upstream};
+use muster_message::Incoming;
 
 /// Recipes, definitions and packages, read where they are made.
 #[derive(Debug)]

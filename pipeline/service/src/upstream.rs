@@ -9,7 +9,7 @@ use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::{Knowledge, Touch};
 use muster_flow::smoketest::Test;
 
-use crate::message::{Incoming, Parked};
+use muster_message::{Incoming, Parked};
 
 /// The sources of recipes, definitions and packages. Everything here only reads.
 #[async_trait]

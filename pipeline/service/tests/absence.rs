@@ -80,17 +80,25 @@ fn pages_and_stories_change_nothing_in_the_store() {
     assert_eq!(lines_with(&readers, &writing), []);
 }
 
-#[test]
-fn flow_depends_on_serde_and_a_time_type_only() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flow/Cargo.toml");
+/// The crates that one of ours depends on.
+fn dependencies_of(name: &str) -> Vec<String> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("Cargo.toml");
     let text = fs::read_to_string(manifest).unwrap();
     let dependencies = text.split("[dependencies]").nth(1).unwrap().split('[').next().unwrap();
-    let names: Vec<&str> = dependencies
-        .lines()
-        .filter_map(|line| line.split('.').next())
-        .filter(|name| !name.is_empty())
-        .collect();
-    assert_eq!(names, ["jiff", "serde"]);
+    let names = dependencies.lines().filter_map(|line| line.split('.').next());
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn flow_depends_on_serde_and_a_time_type_only() {
+    assert_eq!(dependencies_of("flow"), ["jiff", "serde"]);
+}
+
+#[test]
+fn the_readers_know_no_service() {
+    assert_eq!(dependencies_of("definition"), ["serde", "serde_json", "serde_yaml_ng", "thiserror"]);
+    let of_messages = ["jiff", "jsonschema", "muster-flow", "serde", "serde_json", "thiserror"];
+    assert_eq!(dependencies_of("message"), of_messages);
 }
 
 #[test]

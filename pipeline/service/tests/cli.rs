@@ -306,7 +306,7 @@ async fn wait_for(log: &Path, words: &str) {
 #[tokio::test]
 async fn a_parked_message_is_shown_replayed_and_dropped() {
     let desk = Desk::new().await;
-    let parked = |id: &str, body: &[u8]| muster::message::Parked {
+    let parked = |id: &str, body: &[u8]| muster_message::Parked {
         id: id.to_owned(),
         topic: "buildsys.tag".to_owned(),
         reason: "its body is not JSON".to_owned(),

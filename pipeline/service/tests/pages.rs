@@ -402,7 +402,7 @@ async fn what_messages_and_people_write_is_shown_and_never_run() {
         what: What::PackageTagged { package: EVIL.to_owned(), nvr: EVIL.to_owned(), tag: EVIL.to_owned() },
     };
     tale.store.ask(&change).await.unwrap();
-    let parked = muster::message::Parked {
+    let parked = muster_message::Parked {
         id: EVIL.to_owned(),
         topic: EVIL.to_owned(),
         reason: EVIL.to_owned(),

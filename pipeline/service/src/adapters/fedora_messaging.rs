@@ -5,7 +5,6 @@
 //! once; what cannot be read is handed on as such, with the reason, and acknowledged as well.
 
 pub mod settings;
-pub mod schemas;
 pub mod wire;
 pub mod consumer;
 pub mod publisher;

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::call::{Call, Ending, Failure};
 use super::output;
-use crate::message::{Incoming, Parked};
 use crate::store::Store;
 use crate::story::next_action::shell;
 use crate::story::words;
+use muster_message::{Incoming, Parked};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Intake, change};
-use crate::adapters::fedora_messaging::{Settings, schemas};
-use crate::message;
-use crate::message::Incoming;
+use crate::adapters::fedora_messaging::Settings;
+use muster_message::{Incoming, schemas};
 
 /// What a message would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -80,7 +79,7 @@ impl Intake {
             return Ok(explanation);
         }
         let whats = schemas::check(&topic, &dumped.body)
-            .and_then(|()| message::decode(&topic, &dumped.body).map_err(|error| error.to_string()));
+            .and_then(|()| muster_message::decode(&topic, &dumped.body).map_err(|error| error.to_string()));
         let whats = match whats {
             Ok(whats) => whats,
             Err(reason) => {

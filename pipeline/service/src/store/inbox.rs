@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::{Store, placeholders, time};
-use crate::message::{Incoming, Parked};
 use crate::text;
+use muster_message::{Incoming, Parked};
 
 /// How many rows go into one statement; PostgreSQL and SQLite take more parameters than this needs.
 const ROWS: usize = 500;

@@ -139,7 +139,7 @@ pub async fn parked_json(State(pages): State<Pages>) -> Response {
 }
 
 async fn parked(pages: &Pages) -> Result<Vec<ParkedLine>, Problem> {
-    let line = |parked: crate::message::Parked| ParkedLine {
+    let line = |parked: muster_message::Parked| ParkedLine {
         bytes: parked.body.len(),
         beginning: String::from_utf8_lossy(&parked.body).chars().take(SHOWN).collect(),
         id: parked.id,

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use muster::clock::Clock;
 use muster::config::Settings;
 use muster::engine::Engine;
-use muster::message::Incoming;
 use muster::planner::{self, Planner, Turn};
 use muster::store::Store;
 use muster_flow::candidate::{Candidate, Outcome, Stage};
@@ -18,6 +17,7 @@ use muster_lab::database::Database;
 use muster_lab::ports;
 use muster_lab::upstream::Standing;
 use muster_lab::world::World;
+use muster_message::Incoming;
 use muster_specimen::recipe;
 use tokio::runtime::Runtime;
 

@@ -6,7 +6,6 @@ use jiff::SignedDuration;
 use muster::clock::Clock;
 use muster::config::Settings;
 use muster::engine::Engine;
-use muster::message::Incoming;
 use muster::planner::{Planner, Turn};
 use muster::port::Ports;
 use muster::store::Store;
@@ -16,6 +15,7 @@ use muster_flow::recipe::Builder;
 use muster_lab::upstream::Standing;
 use muster_lab::world::World;
 use muster_lab::{database, ports};
+use muster_message::Incoming;
 use tokio::net::TcpListener;
 
 use crate::ground::{Ground, image};

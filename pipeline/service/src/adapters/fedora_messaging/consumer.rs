@@ -23,7 +23,7 @@ use super::connection;
 use super::settings::{Exchange, Queue, Settings};
 use super::wire::{self, Delivered, Read};
 use crate::clock::Clock;
-use crate::message::{Incoming, Parked};
+use muster_message::{Incoming, Parked};
 
 /// The first wait after a lost connection; it doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(500);

@@ -11,10 +11,11 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection};
 use muster_flow::announce::{Announce, Announced, Announcement};
 use muster_flow::step::{Handle, StepKey};
+use muster_message::schemas;
 use tokio::sync::Mutex;
 
 use super::settings::{Settings, Unroutable};
-use super::{connection, schemas, wire};
+use super::{connection, wire};
 use crate::clock::Clock;
 use crate::port::{Fault, Observation, Port};
 

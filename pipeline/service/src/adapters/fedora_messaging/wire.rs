@@ -9,9 +9,9 @@ use muster_flow::announce::Announcement;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::Settings;
 use super::mend::SUBSTITUTE;
-use super::{Settings, schemas};
-use crate::message::{Incoming, Parked};
+use muster_message::{Incoming, Parked, schemas};
 
 /// The severities that fedora-messaging knows: debug, info, warning, error.
 const SEVERITIES: [i64; 4] = [10, 20, 30, 40];

@@ -186,7 +186,7 @@ proptest! {
     #[test]
     fn what_fits_the_schema_can_be_decoded(topic in 0usize..10, body in body()) {
         let topic = topic::KNOWN[topic].0;
-        if crate::adapters::fedora_messaging::schemas::check(topic, &body).is_ok() && body.is_object() {
+        if crate::schemas::check(topic, &body).is_ok() && body.is_object() {
             prop_assert!(decode(topic, &body).is_ok(), "{} {}", topic, body);
         }
     }

@@ -7,7 +7,7 @@ use jsonschema::Validator;
 use muster_flow::announce::Announcement;
 use serde_json::Value;
 
-use crate::message::{self, topic::Subject};
+use crate::topic::Subject;
 
 /// The Python package that has the schema classes of our messages.
 pub const PACKAGE: &str = "muster_messages";
@@ -73,7 +73,7 @@ pub fn check(topic: &str, body: &Value) -> Result<(), String> {
         None => BY_TOPIC.get(topic),
     };
     let Some(validator) = validator else { return Ok(()) };
-    let body = if Subject::of(topic).is_some() { message::unwrapped(body) } else { body };
+    let body = if Subject::of(topic).is_some() { crate::unwrapped(body) } else { body };
     match validator.validate(body) {
         Ok(()) => Ok(()),
         Err(error) => {

@@ -4,6 +4,7 @@
 //! It knows the shapes that Koji, the forges and pungi use. It must not know who asks, nor believe what it reads:
 //! `intake` reads it again from its source.
 
+pub mod schemas;
 pub mod topic;
 mod koji;
 mod forge;

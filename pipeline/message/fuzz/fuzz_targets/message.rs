@@ -2,8 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use muster::adapters::fedora_messaging::schemas;
-use muster::message;
+use muster_message::schemas;
 
 const TOPICS: [&str; 9] = [
     "buildsys.tag",
@@ -21,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((first, body)) = bytes.split_first() else { return };
     let topic = TOPICS[usize::from(*first) % TOPICS.len()];
     let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return };
-    let decoded = message::decode(topic, &body);
+    let decoded = muster_message::decode(topic, &body);
     if body.is_object() && schemas::check(topic, &body).is_ok() {
         assert!(decoded.is_ok(), "it fits the schema and cannot be decoded: {topic} {body}");
     }
