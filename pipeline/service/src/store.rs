@@ -3,9 +3,12 @@
 //! The same SQL serves SQLite and PostgreSQL. No transaction is held while anything outside happens: every method
 //! here begins and ends its own.
 
+pub mod heard;
 mod inbox;
+mod ledger;
 mod people;
 mod plan;
+pub mod prune;
 mod read;
 mod steps;
 
@@ -23,7 +26,7 @@ use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
-pub use plan::{Admitted, Plan};
+pub use plan::{Admitted, Plan, Recording};
 pub use read::{JournalLine, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};
 
@@ -134,12 +137,15 @@ impl Store {
         migrator: &sqlx::migrate::Migrator,
         connection: &mut sqlx::pool::PoolConnection<Any>,
     ) -> Result<()> {
-        match migrator.run(&mut **connection).await {
-            Ok(()) => Ok(()),
-            // On SQLite two processes may start at once: the one that came second finds everything made.
-            Err(_) if self.dialect == Dialect::Sqlite => Ok(migrator.run(&mut **connection).await?),
-            Err(error) => Err(error.into()),
+        let mut outcome = migrator.run(&mut **connection).await;
+        // On SQLite several processes may start at once: whoever comes second at a migration finds it made, and goes on.
+        for _ in migrator.iter() {
+            if outcome.is_ok() || self.dialect == Dialect::Postgres {
+                break;
+            }
+            outcome = migrator.run(&mut **connection).await;
         }
+        Ok(outcome?)
     }
 
     /// The name of this process in leases.
@@ -208,6 +214,13 @@ impl Store {
         self.clock.now()
     }
 
+    /// A number that follows the clock, in microseconds, and never stands still within one process.
+    fn sequence(&self) -> i64 {
+        let microseconds = self.now().as_microsecond();
+        let last = self.writer.last.fetch_max(microseconds, Ordering::Relaxed);
+        if microseconds > last { microseconds } else { self.writer.last.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
     /// Adds a line to the journal within a transaction.
     async fn journal_in(
         &self,
@@ -215,19 +228,10 @@ impl Store {
         candidate: &str,
         text: &str,
     ) -> Result<()> {
-        let at = self.now();
-        // The sequence follows the clock, and never stands still within one process.
-        let microseconds = at.as_microsecond();
-        let last = self.writer.last.fetch_max(microseconds, Ordering::Relaxed);
-        let seq = if microseconds > last {
-            microseconds
-        } else {
-            self.writer.last.fetch_add(1, Ordering::Relaxed) + 1
-        };
         sqlx::query("INSERT INTO journal (seq, writer, at, candidate, text) VALUES ($1, $2, $3, $4, $5)")
-            .bind(seq)
+            .bind(self.sequence())
             .bind(&self.writer.name)
-            .bind(at.as_millisecond())
+            .bind(self.now().as_millisecond())
             .bind(candidate)
             .bind(text)
             .execute(&mut **transaction)
