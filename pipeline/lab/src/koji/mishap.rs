@@ -22,6 +22,8 @@ pub enum FileMishap {
     Gone,
     /// The connection ends after so many bytes.
     CutAfter(usize),
+    /// After so many bytes nothing comes for five seconds; then the rest does.
+    StallAfter(usize),
     /// The header says it is so long, and no more is sent.
     SaysLength(usize),
     /// It is sent whole although a part was asked for.

@@ -109,7 +109,7 @@ async fn what_koji_cannot_build_is_said_without_asking_it() {
     request.version = "43-beta".to_owned();
     request.product = muster_flow::recipe::Product::Container;
     let said = given_up(ground.builder.ensure(&crate::ground::key(), &request).await);
-    assert!(said.contains("only disk images") && said.contains("hyphen"), "{said}");
+    assert!(said.contains("no containers are built") && said.contains("hyphen"), "{said}");
     assert_eq!(ground.hub.count("getBuildTarget"), 0);
 }
 

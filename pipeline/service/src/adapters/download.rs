@@ -3,14 +3,17 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::body::Bytes;
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Client, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::fetches::Desk;
 use crate::port::Fault;
 use crate::text::hex;
 
@@ -29,6 +32,8 @@ pub struct Wanted {
     pub size: u64,
     /// Where to.
     pub path: PathBuf,
+    /// What the server asks for beside the address, such as who asks.
+    pub headers: HeaderMap,
 }
 
 impl Wanted {
@@ -42,21 +47,23 @@ impl Wanted {
 
 /// Fetches what is still missing of a file and gives its SHA-256 in hex. The file is under its name when, and only
 /// when, somebody has compared that: see [`keep`].
-pub async fn fetch(client: &Client, wanted: &Wanted) -> Result<String, Fault> {
+pub async fn fetch(client: &Client, wanted: &Wanted, desk: &Arc<Desk>) -> Result<String, Fault> {
     if wanted.path.exists() {
         // An earlier look was interrupted after it.
         fs::rename(&wanted.path, wanted.part()).map_err(Fault::retry)?;
     }
     let (mut file, mut hasher) = begin(wanted).await.map_err(Fault::retry)?;
     let mut have = file.stream_position().map_err(Fault::retry)?;
+    desk.add(have);
     if have < wanted.size {
         let response = request(client, wanted, have).await?;
         if response.status() == StatusCode::OK && have > 0 {
             // The server sends it from the start.
             file.set_len(0).and_then(|()| file.rewind()).map_err(Fault::retry)?;
+            desk.take_back(have);
             (hasher, have) = (Sha256::new(), 0);
         }
-        hasher = stream(response, (file, hasher), wanted.size - have, wanted).await?;
+        hasher = stream(response, (file, hasher, desk.clone()), wanted.size - have, wanted).await?;
     }
     Ok(hex(&hasher.finalize()))
 }
@@ -98,7 +105,8 @@ async fn begin(wanted: &Wanted) -> Result<(File, Sha256)> {
 
 async fn request(client: &Client, wanted: &Wanted, from: u64) -> Result<Response, Fault> {
     let url = &wanted.url;
-    let mut request = client.get(url).header(header::ACCEPT_ENCODING, "identity");
+    let mut request =
+        client.get(url).headers(wanted.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
     if from > 0 {
         request = request.header(header::RANGE, format!("bytes={from}-"));
     }
@@ -130,12 +138,12 @@ fn begins_at(response: &Response) -> Option<u64> {
 /// Writes and hashes on a thread of its own what comes in.
 async fn stream(
     mut response: Response,
-    (file, hasher): (File, Sha256),
+    (file, hasher, desk): (File, Sha256, Arc<Desk>),
     missing: u64,
     wanted: &Wanted,
 ) -> Result<Sha256, Fault> {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let writer = write_on_thread(file, hasher, receiver);
+    let writer = write_on_thread(file, hasher, desk, receiver);
     let mut came = 0;
     let outcome = loop {
         match response.chunk().await {
@@ -157,7 +165,7 @@ async fn stream(
     let have = size - missing + came;
     if came > missing {
         discard(wanted);
-        return Err(Fault::Retry(format!("{url} is longer than the {size} bytes that the hub says")));
+        return Err(Fault::Retry(format!("{url} is longer than the {size} bytes that were said")));
     }
     if came < missing {
         let why =
@@ -170,12 +178,14 @@ async fn stream(
 fn write_on_thread(
     mut file: File,
     mut hasher: Sha256,
+    desk: Arc<Desk>,
     mut pieces: mpsc::Receiver<Bytes>,
 ) -> JoinHandle<std::io::Result<Sha256>> {
     spawn_blocking(move || {
         while let Some(piece) = pieces.blocking_recv() {
             hasher.update(&piece);
             file.write_all(&piece)?;
+            desk.add(piece.len() as u64);
         }
         Ok(hasher)
     })
