@@ -1,5 +1,7 @@
 //! What can go wrong with one call, or with one file that is read.
 
+use std::time::Duration;
+
 /// What can go wrong with one call.
 #[derive(Clone, Debug)]
 pub enum Mishap {
@@ -13,6 +15,8 @@ pub enum Mishap {
     Raw(Vec<u8>),
     /// The answer is one string of so many bytes.
     Huge(usize),
+    /// It is done and answered, after so long a time.
+    Late(Duration),
 }
 
 /// What can go wrong with one file that is read.
