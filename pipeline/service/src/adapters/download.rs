@@ -17,8 +17,11 @@ use super::fetches::Desk;
 use crate::port::Fault;
 use crate::text::hex;
 
-/// Pieces that wait to be written: the network does not wait for the disk.
-const AHEAD: usize = 64;
+/// Bytes that are given to the writer at once: to wake it for each piece would cost more than to write it.
+const BATCH: usize = 2 << 20;
+
+/// Batches that wait to be written. More of them would be out of the processor's cache when their turn comes.
+const AHEAD: usize = 4;
 
 /// Bytes per piece when a part on disk is read again.
 const PIECE: usize = 1 << 20;
@@ -143,20 +146,31 @@ async fn stream(
     wanted: &Wanted,
 ) -> Result<Sha256, Fault> {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let writer = write_on_thread(file, hasher, desk, receiver);
-    let mut came = 0;
+    let writer = write_on_thread(file, hasher, Arc::clone(&desk), receiver);
+    let (mut came, mut batch, mut waiting) = (0, Vec::new(), 0);
     let outcome = loop {
         match response.chunk().await {
             Ok(Some(piece)) => {
                 came += piece.len() as u64;
-                if came > missing || sender.send(piece).await.is_err() {
+                if came > missing {
                     break Ok(());
+                }
+                desk.add(piece.len() as u64);
+                waiting += piece.len();
+                batch.push(piece);
+                if waiting >= BATCH {
+                    waiting = 0;
+                    if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                        break Ok(());
+                    }
                 }
             }
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
+    // What came is kept however it ended; a writer that is gone says why itself.
+    let _ = sender.send(batch).await;
     drop(sender);
     let written = writer.await.map_err(Fault::retry)?;
     let hasher =
@@ -179,14 +193,17 @@ fn write_on_thread(
     mut file: File,
     mut hasher: Sha256,
     desk: Arc<Desk>,
-    mut pieces: mpsc::Receiver<Bytes>,
+    mut batches: mpsc::Receiver<Vec<Bytes>>,
 ) -> JoinHandle<std::io::Result<Sha256>> {
     spawn_blocking(move || {
-        while let Some(piece) = pieces.blocking_recv() {
-            hasher.update(&piece);
-            file.write_all(&piece)?;
-            desk.add(piece.len() as u64);
+        while let Some(batch) = batches.blocking_recv() {
+            for piece in batch {
+                hasher.update(&piece);
+                file.write_all(&piece)?;
+            }
         }
+        // Until now the folder was this process's.
+        drop(desk);
         Ok(hasher)
     })
 }
