@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::{Candidate, Purpose};
+use crate::koji::{KojiRecord, KojiTask};
 use crate::recipe::{Builder, Definition, Form, Packages, Product, Recipe};
-use crate::step::{Wanted, Work};
+use crate::step::{Place, Wanted, Work};
 
 /// The building of one recipe for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,11 @@ impl Work for Build {
     const NAME: &'static str = "build";
     type Request = BuildRequest;
     type Output = BuildOutput;
+
+    fn place(request: &BuildRequest) -> Place {
+        let is_elsewhere = request.koji.is_some() || request.imagefactory.is_some();
+        if is_elsewhere { Place::Elsewhere } else { Place::Here }
+    }
 }
 
 /// What a builder is asked for.
@@ -39,7 +45,37 @@ pub struct BuildRequest {
     pub source_date_epoch: i64,
     /// What Koji is asked for beside that, when it is Koji that builds.
     #[serde(default)]
-    pub koji: Option<KojiImage>,
+    pub koji: Option<Box<KojiImage>>,
+    /// What ImageFactory is asked for beside that, when it is ImageFactory that builds.
+    #[serde(default)]
+    pub imagefactory: Option<FactoryImage>,
+    /// The commit that was composed elsewhere already: only what boots it is left to make.
+    #[serde(default)]
+    pub composed: Option<Box<Composed>>,
+}
+
+/// An image as ImageFactory makes it: one per architecture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactoryImage {
+    /// The forms that somebody wants of it.
+    pub forms: Vec<Form>,
+}
+
+/// An OSTree commit that was composed elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Composed {
+    /// The repository it is read from, `file:` or `http(s):`.
+    pub repository: String,
+    /// The branch.
+    pub reference: String,
+    /// The commit's id.
+    pub commit: String,
+    /// Where more about the compose can be seen.
+    pub links: Vec<Link>,
+    /// What Koji knows of it, when Koji composed it.
+    pub koji: Option<KojiRecord>,
+    /// What a person should know of the compose.
+    pub warnings: Vec<String>,
 }
 
 /// An image as Koji knows it: one task makes it for all architectures.
@@ -55,22 +91,31 @@ pub struct KojiImage {
     pub forms: Vec<Form>,
     /// Whether it only proves a change, and is no build that Koji keeps.
     pub scratch: bool,
+    /// The kind of task that makes it.
+    #[serde(default)]
+    pub kind: KojiTask,
 }
 
 impl KojiImage {
     /// The image of a recipe, as one that Koji keeps.
     pub fn kept(recipe: &Recipe, release: &str) -> Self {
-        let booted = recipe.smoketests.cells.iter().map(|cell| cell.artifact);
-        let published = recipe.destinations.iter().map(|destination| destination.takes);
-        let forms: BTreeSet<Form> = booted.chain(published).collect();
         KojiImage {
             name: recipe.image.clone(),
             release: release.to_owned(),
             arches: recipe.arches.clone(),
-            forms: if forms.is_empty() { vec![Form::Qcow2] } else { forms.into_iter().collect() },
+            forms: forms(recipe),
             scratch: false,
+            kind: recipe.koji.clone(),
         }
     }
+}
+
+/// The forms that somebody wants of a recipe's image.
+fn forms(recipe: &Recipe) -> Vec<Form> {
+    let booted = recipe.smoketests.cells.iter().map(|cell| cell.artifact);
+    let published = recipe.destinations.iter().map(|destination| destination.takes);
+    let forms: BTreeSet<Form> = booted.chain(published).collect();
+    if forms.is_empty() { vec![Form::Qcow2] } else { forms.into_iter().collect() }
 }
 
 /// What a builder made.
@@ -87,6 +132,9 @@ pub struct BuildOutput {
     /// Where more about it can be seen: the builder's own pages and logs.
     #[serde(default)]
     pub links: Vec<Link>,
+    /// What Koji knows of it, when it is Koji that built.
+    #[serde(default)]
+    pub koji: Option<KojiRecord>,
 }
 
 /// A place where more can be seen.
@@ -148,11 +196,24 @@ impl Package {
 pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Build>> {
     let recipe = &candidate.recipe;
     match recipe.builder {
+        Builder::Imagefactory => {
+            let image = FactoryImage { forms: forms(recipe) };
+            let with_image = |mut wanted: Wanted<Build>| {
+                wanted.request.imagefactory = Some(image.clone());
+                wanted
+            };
+            recipe.arches.iter().map(|arch| with_image(build(candidate, arch, None))).collect()
+        }
         Builder::Local => recipe.arches.iter().map(|arch| build(candidate, arch, None)).collect(),
         Builder::Koji => {
             let scratch = candidate.purpose == Purpose::Scratch;
             let image = KojiImage { scratch, ..KojiImage::kept(recipe, candidate.id.release()) };
-            vec![build(candidate, &recipe.arches.join("+"), Some(image))]
+            if !matches!(recipe.koji, KojiTask::Runroot(_)) {
+                return vec![build(candidate, &recipe.arches.join("+"), Some(image))];
+            }
+            // A chroot is of one architecture.
+            let of_arch = |arch: &String| KojiImage { arches: vec![arch.clone()], ..image.clone() };
+            recipe.arches.iter().map(|arch| build(candidate, arch, Some(of_arch(arch)))).collect()
         }
     }
 }
@@ -170,7 +231,9 @@ fn build(candidate: &Candidate, arch: &str, koji: Option<KojiImage>) -> Wanted<B
             version: recipe.version.clone(),
             file_stem: format!("{}-{}-{}.{arch}", recipe.image, recipe.version, candidate.id.release()),
             source_date_epoch: candidate.created.as_second(),
-            koji,
+            koji: koji.map(Box::new),
+            imagefactory: None,
+            composed: None,
         },
     }
 }

@@ -14,6 +14,7 @@ pub mod gate;
 pub mod next;
 pub mod publish;
 pub mod recipe;
+pub mod koji;
 pub mod relevance;
 pub mod smoketest;
 pub mod step;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Policy;
+use crate::koji::KojiTask;
 
 /// One image. A candidate carries its own frozen copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Recipe {
     /// Who makes it.
     #[serde(default)]
     pub builder: Builder,
+    /// The kind of task that builds it, when it is Koji that builds.
+    #[serde(default)]
+    pub koji: KojiTask,
     /// The distribution's version, such as `43`.
     pub version: String,
     /// The architectures it is built for, in the spelling of RPM.
@@ -47,6 +51,34 @@ pub struct Recipe {
     /// Where its releases go.
     #[serde(default)]
     pub destinations: Vec<Destination>,
+}
+
+impl Recipe {
+    /// What its definition is written in.
+    pub fn grammar(&self) -> Grammar {
+        match (self.builder, &self.koji, &self.product) {
+            (Builder::Koji, KojiTask::Kiwi(_), _) => Grammar::Kiwi,
+            (Builder::Koji, KojiTask::Osbuild(_), _) => Grammar::Customizations,
+            (Builder::Koji, KojiTask::Indirection(_), _) => Grammar::Template,
+            (_, _, Product::Disk | Product::Container) => Grammar::Kickstart,
+            (_, _, Product::Ostree) => Grammar::Treefile,
+        }
+    }
+}
+
+/// What a definition is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grammar {
+    /// A kickstart, with what it includes.
+    Kickstart,
+    /// A treefile, with what it includes.
+    Treefile,
+    /// A description of kiwi. Only the file itself is read.
+    Kiwi,
+    /// The customizations of osbuild's blueprint.
+    Customizations,
+    /// The template of an indirection.
+    Template,
 }
 
 fn x86_64() -> Vec<String> {
@@ -103,6 +135,8 @@ pub enum Builder {
     Local,
     /// A Koji hub's builders.
     Koji,
+    /// An ImageFactory.
+    Imagefactory,
 }
 
 /// Where the packages of a recipe come from.

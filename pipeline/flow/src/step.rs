@@ -13,6 +13,30 @@ pub trait Work: Send + Sync + 'static {
     type Request: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
     /// What comes of it.
     type Output: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
+
+    /// Whose room it takes.
+    fn place(_request: &Self::Request) -> Place {
+        Place::Here
+    }
+}
+
+/// Whose room a piece of work takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// This machine's: few at once.
+    Here,
+    /// That of another system, which is only watched.
+    Elsewhere,
+}
+
+impl Place {
+    /// The word for it in rows. It is a durable contract.
+    pub fn word(self) -> &'static str {
+        match self {
+            Place::Here => "",
+            Place::Elsewhere => "elsewhere",
+        }
+    }
 }
 
 /// Names one piece of work: a pure function of its purpose, such as `cloud-base/43.20261121.0/build/x86_64`.

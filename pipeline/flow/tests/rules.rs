@@ -52,6 +52,8 @@ fn built(mut candidate: Candidate) -> Candidate {
             file_stem: "i".to_owned(),
             source_date_epoch: 0,
             koji: None,
+            imagefactory: None,
+            composed: None,
         },
         progress: Progress::Succeeded(BuildOutput { artifacts: vec![artifact()], ..BuildOutput::default() }),
     });

@@ -8,6 +8,8 @@ pub mod mishap;
 mod session;
 mod task;
 mod builder;
+pub mod build;
+mod begin;
 mod history;
 mod method;
 mod query;
@@ -64,6 +66,8 @@ struct State {
     tags: BTreeMap<String, String>,
     /// Which packages each tag lists.
     packages: BTreeMap<String, Vec<String>>,
+    builds: Vec<build::Build>,
+    repos: Vec<build::Repo>,
     history: Vec<Tagging>,
     /// The number of the last event.
     event: i64,
@@ -239,6 +243,8 @@ impl State {
             tags: [("f43".to_owned(), String::new()), ("f43-build".to_owned(), "x86_64 aarch64".to_owned())]
                 .into(),
             packages: [("f43".to_owned(), vec!["Lab".to_owned()])].into(),
+            builds: Vec::new(),
+            repos: vec![build::Repo { id: 1, tag: "f43-build".to_owned(), event: 31, state: 1 }],
             history: Vec::new(),
             event: 40,
             uploads: BTreeMap::new(),

@@ -9,4 +9,5 @@ pub mod upstream;
 pub mod brink;
 pub mod death;
 pub mod database;
+pub mod imagefactory;
 pub mod koji;

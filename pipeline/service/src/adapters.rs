@@ -3,7 +3,10 @@
 pub mod builders;
 pub mod definitions;
 pub mod destination;
+pub mod download;
 pub mod fedora_messaging;
+pub mod fetches;
+pub mod imagefactory;
 pub mod koji;
 pub mod local;
 pub mod mirror;

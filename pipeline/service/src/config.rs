@@ -30,6 +30,8 @@ pub struct Settings {
     pub bus: Option<adapters::fedora_messaging::Settings>,
     /// The Koji hub that builds the images whose recipes say so.
     pub koji: Option<adapters::koji::Settings>,
+    /// The ImageFactory that builds the images whose recipes say so.
+    pub imagefactory: Option<adapters::imagefactory::Settings>,
     /// The local builder.
     pub builder: adapters::local::Settings,
     /// The QEMU cloudlet.
@@ -117,6 +119,8 @@ pub struct Engine {
     pub at_most_s: i64,
     /// Builds that run at once on this machine.
     pub parallel_builds: u32,
+    /// Builds that run at once elsewhere, such as on Koji.
+    pub parallel_builds_elsewhere: u32,
     /// Boots that run at once on this machine.
     pub parallel_smoketests: u32,
     /// How often a build or a boot is tried to be begun before it fails; what is away is waited for until its deadline.
@@ -137,6 +141,7 @@ impl Default for Engine {
             quiet_s: 60,
             at_most_s: 900,
             parallel_builds: 1,
+            parallel_builds_elsewhere: 50,
             parallel_smoketests: 1,
             attempts: 6,
             backoff_s: 5,

@@ -18,7 +18,7 @@ use muster_flow::announce::Announce;
 use muster_flow::build::Build;
 use muster_flow::publish::{Promote, Upload, Verify};
 use muster_flow::smoketest::Smoketest;
-use muster_flow::step::{Handle, Work};
+use muster_flow::step::{Handle, Place, Work};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -163,12 +163,13 @@ impl Engine {
     async fn claim(&self) -> Result<Vec<Claimed>> {
         let mut claimed = self.store.claim_begun(LOOKS).await?;
         let kinds = [
-            (Build::NAME, self.pace.parallel_builds),
-            (Smoketest::NAME, self.pace.parallel_smoketests),
-            (Upload::NAME, PARALLEL),
-            (Verify::NAME, PARALLEL),
-            (Promote::NAME, PARALLEL),
-            (Announce::NAME, PARALLEL),
+            ((Build::NAME, Place::Here), self.pace.parallel_builds),
+            ((Build::NAME, Place::Elsewhere), self.pace.parallel_builds_elsewhere),
+            ((Smoketest::NAME, Place::Here), self.pace.parallel_smoketests),
+            ((Upload::NAME, Place::Here), PARALLEL),
+            ((Verify::NAME, Place::Here), PARALLEL),
+            ((Promote::NAME, Place::Here), PARALLEL),
+            ((Announce::NAME, Place::Here), PARALLEL),
         ];
         for (kind, parallel) in kinds {
             claimed.extend(self.store.claim_wanted(kind, parallel).await?);

@@ -111,10 +111,10 @@ impl Intake {
         let addresses = addresses(recipe);
         match (&self.hub, &recipe.builder) {
             (Some(_), Builder::Koji) => Truth::Koji,
-            // What is built here is read from package repositories: a build counts once it is there.
-            (_, Builder::Local | Builder::Koji) if !addresses.is_empty() => Truth::Packages(addresses),
-            (Some(_), Builder::Local) => Truth::Koji,
-            (None, Builder::Local | Builder::Koji) => Truth::Nobody,
+            // What others build is read from package repositories: a build counts once it is there.
+            _ if !addresses.is_empty() => Truth::Packages(addresses),
+            (Some(_), Builder::Local | Builder::Imagefactory) => Truth::Koji,
+            (None, Builder::Local | Builder::Koji | Builder::Imagefactory) => Truth::Nobody,
         }
     }
 

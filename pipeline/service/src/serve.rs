@@ -86,7 +86,7 @@ fn ports(here: &Here<'_>, destinations: Destinations, clock: &Clock) -> Result<P
     };
     let local = LocalBuilder { jobs: here.jobs("build")? };
     Ok(Ports {
-        build: Box::new(Builders::new(local, here.settings.koji.as_ref())?),
+        build: Box::new(Builders::new(local, here.settings, clock)?),
         smoketest: Box::new(QemuCloudlet::new(here.jobs("smoketest")?)),
         upload: Box::new(Arc::clone(&destinations)),
         verify: Box::new(Arc::clone(&destinations)),

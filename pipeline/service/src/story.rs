@@ -11,6 +11,7 @@ pub mod packages;
 pub mod source;
 pub mod wait;
 pub mod timeline;
+pub mod built;
 pub mod boot;
 pub mod image;
 
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 use crate::store::StepRow;
 use boot::Boot;
+use built::Built;
 use image::Image;
 use mark::Mark;
 use next_action::NextAction;
@@ -107,6 +109,8 @@ pub struct Story {
     pub waits: Vec<Wait>,
     /// What happened, in the order of the flow: change, build, smoketest, gate, publish, announce.
     pub chapters: Vec<Chapter>,
+    /// What its builds left on record.
+    pub builds: Vec<Built>,
     /// What its boots showed.
     pub boots: Vec<Boot>,
     /// What the gate says; `None` while it has not spoken on what is known now.
@@ -149,6 +153,7 @@ pub fn tell(facts: &Facts<'_>) -> Story {
         next: next_action::of(facts),
         waits: wait::of(facts),
         chapters: timeline::chapters(facts),
+        builds: built::of_candidate(candidate),
         boots: boot::all(facts),
         verdict: candidate.verdict().cloned(),
         images: image::of_candidate(candidate),

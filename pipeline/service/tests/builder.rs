@@ -49,6 +49,8 @@ fn request(distribution: &Path, product: Product, text: &str) -> BuildRequest {
         file_stem: "Murmur-Cloud-Base-43-20260921.0.x86_64".to_owned(),
         source_date_epoch: EPOCH,
         koji: None,
+        imagefactory: None,
+        composed: None,
     }
 }
 

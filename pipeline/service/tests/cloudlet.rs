@@ -282,6 +282,8 @@ async fn build(distribution: &Path, folder: &Path, product: Product, text: &str)
         file_stem: "Murmur-Cloud-Base-43-20261121.0.x86_64".to_owned(),
         source_date_epoch: 1_790_000_000,
         koji: None,
+        imagefactory: None,
+        composed: None,
     };
     let desk = Desk { folder: folder.to_owned() };
     fs::create_dir_all(desk.work()).unwrap();

@@ -26,6 +26,7 @@ pub fn recipe(name: &str) -> Recipe {
         },
         product: Product::Disk,
         builder: Builder::Local,
+        koji: muster_flow::koji::KojiTask::default(),
         version: "43".to_owned(),
         arches: vec!["x86_64".to_owned()],
         packages: Packages { tags: vec!["f43".to_owned()], ..Packages::default() },

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::build::BuildState;
 use super::task::{State as TaskState, Task};
 use super::{KojiHub, State};
 
@@ -16,18 +17,23 @@ impl KojiHub {
         self.state.lock().tasks.get(&id).cloned()
     }
 
-    /// A builder takes an image task and begins one child per architecture. The last begun comes first in replies.
+    /// A builder takes a task and begins one child per architecture, where the kind has any. The last begun comes first
+    /// in replies. A task whose result is kept as a build begins that build.
     pub fn begin(&self, id: i64) {
         let mut state = self.state.lock();
         let Some(task) = state.tasks.get_mut(&id) else { return };
         task.state = TaskState::Open;
-        let (request, owner) = (task.request.clone(), task.owner);
-        for arch in request[2].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            let child = json!([request[0], request[1], "1", arch, { "name": request[3] }, 2, {}, request[4], request[5]]);
-            let child = state.make_task("createImage", child, owner);
-            if let Some(task) = state.tasks.get_mut(&child) {
-                (task.parent, task.label) = (Some(id), Some(arch.to_owned()));
-                (task.arch, task.state) = (arch.to_owned(), TaskState::Open);
+        let task = task.clone();
+        let named = Named::of(&task);
+        if named.is_kept {
+            state.set_build(&named, task.id, task.owner, BuildState::Building);
+        }
+        let Some((method, arches)) = children(&task) else { return };
+        for arch in arches {
+            let child = state.make_task(method, child_request(&task, &named, &arch), task.owner);
+            if let Some(child) = state.tasks.get_mut(&child) {
+                (child.parent, child.label) = (Some(id), Some(arch.clone()));
+                (child.arch, child.state) = (arch, TaskState::Open);
             }
         }
     }
@@ -40,57 +46,87 @@ impl KojiHub {
 
     /// A child is done: its files, with `content` as every image, lie in its folder.
     pub fn finish_child(&self, id: i64, arch: &str, content: &[u8]) {
-        let Some(child) = self.child(id, arch) else { return };
+        let (Some(task), Some(child)) = (self.task(id), self.child(id, arch)) else { return };
         let mut state = self.state.lock();
-        let files = files(&child);
-        for file in &files.0 {
+        let named = Named::of(&task);
+        let files = files(&task, &named, arch);
+        for file in &files {
             state.files.insert((child.id, file.clone()), content.to_vec());
         }
-        let log = format!("oz-{arch}.log");
+        let log = log_name(&task, arch);
         state.files.insert((child.id, log.clone()), b"the installer ran\n".to_vec());
-        let scratch = child.request[8]["scratch"] == json!(true);
-        let package = json!({ "name": "bash", "version": "5.3.0", "release": "2.fc43", "arch": arch, "epoch": null,
-            "size": 6106, "payloadhash": "2ef4a65a", "buildtime": 1_795_251_874 });
-        let packages = if scratch { Vec::new() } else { vec![package] };
+        let packages = if named.is_kept { vec![rpm(arch)] } else { Vec::new() };
         let result = json!({
-            "arch": arch, "task_id": child.id, "name": child.request[0], "version": child.request[1],
-            "release": files.1, "logs": [log], "rpmlist": packages, "files": files.0,
+            "arch": arch, "task_id": child.id, "name": named.name, "version": named.version,
+            "release": named.release, "logs": [log], "rpmlist": packages, "files": files,
         });
         state.end(child.id, TaskState::Closed, Ok(result));
     }
 
-    /// An image task is done, with all its children.
+    /// A task is done, with all its children that did not fail; what it is to keep is kept.
     pub fn finish(&self, id: i64, content: &[u8]) {
-        if self.tasks("createImage").iter().all(|task| task.parent != Some(id)) {
+        let Some(task) = self.task(id) else { return };
+        if task.state == TaskState::Free {
             self.begin(id);
         }
-        let arches: Vec<String> = self
-            .tasks("createImage")
-            .into_iter()
-            .filter(|task| task.parent == Some(id))
-            .map(|task| task.arch)
-            .collect();
-        for arch in &arches {
+        let open: Vec<String> = {
+            let state = self.state.lock();
+            let children = state.tasks.values().filter(|child| child.parent == Some(id) && !child.is_over());
+            children.map(|child| child.arch.clone()).collect()
+        };
+        for arch in &open {
             self.finish_child(id, arch, content);
         }
-        let text = "Scratch image build results in: /mnt/koji/work/tasks/34/34, /mnt/koji/nonsense";
-        self.state.lock().end(id, TaskState::Closed, Ok(json!(text)));
+        let mut state = self.state.lock();
+        let named = Named::of(&task);
+        if task.method == "indirectionimage" {
+            for arch in &named.arches {
+                for file in files(&task, &named, arch) {
+                    state.files.insert((id, file), content.to_vec());
+                }
+            }
+            state.files.insert((id, "indirection.log".to_owned()), b"it ran\n".to_vec());
+        }
+        if task.method == "runroot" {
+            // What the command left, and what the chroot said.
+            state.files.insert((id, "compose.json".to_owned()), content.to_vec());
+            state.files.insert((id, "root.log".to_owned()), b"mock\n".to_vec());
+            state.files.insert((id, "runroot.log".to_owned()), b"rpm-ostree\n".to_vec());
+        }
+        let build = named.is_kept.then(|| state.keep(&task, &named, content));
+        let result = match (task.method.as_str(), build) {
+            ("osbuildImage", Some(build)) => {
+                json!({ "composer": { "server": "https://composer.example", "id": "c0" }, "koji": { "build": build } })
+            }
+            _ => json!("Scratch image build results in: /mnt/koji/work/tasks/34/34, /mnt/koji/nonsense"),
+        };
+        state.end(id, TaskState::Closed, Ok(result));
     }
 
     /// A child fails: the others are stopped, and the whole fails with the child's fault.
     pub fn fail_child(&self, id: i64, arch: &str, (code, text): (i64, &str)) {
-        let Some(failed) = self.child(id, arch) else { return };
+        let Some(failed) = self.fail_only(id, arch, (code, text)) else { return };
         let mut state = self.state.lock();
-        let fault = Err((code, text.to_owned()));
-        state.files.insert((failed.id, format!("oz-{arch}.log")), text.as_bytes().to_vec());
-        state.end(failed.id, TaskState::Failed, fault.clone());
         state.cancel_children(id);
-        state.end(id, TaskState::Failed, fault);
+        state.end(id, TaskState::Failed, failed.result);
+        state.fail_build(id);
     }
 
-    /// An image task fails before it has children.
+    /// A child that may fail fails: the others go on.
+    pub fn fail_only(&self, id: i64, arch: &str, (code, text): (i64, &str)) -> Option<Task> {
+        let failed = self.child(id, arch)?;
+        let mut state = self.state.lock();
+        let log = format!("oz-{arch}.log");
+        state.files.insert((failed.id, log), text.as_bytes().to_vec());
+        state.end(failed.id, TaskState::Failed, Err((code, text.to_owned())));
+        state.tasks.get(&failed.id).cloned()
+    }
+
+    /// A task fails before it has children.
     pub fn fail(&self, id: i64, (code, text): (i64, &str)) {
-        self.state.lock().end(id, TaskState::Failed, Err((code, text.to_owned())));
+        let mut state = self.state.lock();
+        state.end(id, TaskState::Failed, Err((code, text.to_owned())));
+        state.fail_build(id);
     }
 
     /// Somebody stops a task on Koji's own pages.
@@ -130,18 +166,98 @@ impl KojiHub {
     }
 }
 
-/// The files a child leaves and the release it took.
-fn files(child: &Task) -> (Vec<String>, String) {
-    let options = &child.request[8];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let release = options["release"].as_str().unwrap_or("1").to_owned();
-    let stem = format!("{}-{}-{release}.{}", text(&child.request[0]), text(&child.request[1]), child.arch);
-    let mut files = vec![format!("tdl-{}.xml", child.arch)];
-    for format in options["format"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        files.push(format!("libvirt-{format}-{}.xml", child.arch));
-        files.push(format!("{stem}.{}", format.replace('-', ".")));
+/// What a task's request says about the build.
+pub struct Named {
+    pub name: String,
+    pub version: String,
+    pub release: String,
+    pub arches: Vec<String>,
+    pub formats: Vec<String>,
+    pub is_kept: bool,
+}
+
+impl Named {
+    /// Where each kind has it in its request.
+    pub fn of(task: &Task) -> Self {
+        let request = &task.request;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let list = |value: &Value| -> Vec<String> {
+            value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let named = |name: &Value, version: &Value, arches: Vec<String>, options: &Value| Named {
+            name: text(name),
+            version: text(version),
+            release: options["release"].as_str().unwrap_or("1").to_owned(),
+            arches,
+            formats: vec!["qcow2".to_owned()],
+            is_kept: options["scratch"] != json!(true),
+        };
+        match task.method.as_str() {
+            "kiwiBuild" => {
+                // The name stands in the description, which the lab does not read.
+                let options = &request[4];
+                named(&json!("Lab"), &options["version"], list(&request[1]), options)
+            }
+            "osbuildImage" => named(&request[0], &request[1], list(&request[5]), &request[6]),
+            "indirectionimage" => {
+                let options = &request[0];
+                named(&options["name"], &options["version"], vec![text(&options["arch"])], options)
+            }
+            "runroot" => {
+                Named { is_kept: false, ..named(&json!(null), &json!(null), Vec::new(), &request[3]) }
+            }
+            _ => Named {
+                formats: list(&request[5]["format"]),
+                ..named(&request[0], &request[1], list(&request[2]), &request[5])
+            },
+        }
     }
-    (files, release)
+}
+
+/// The method and architectures of a kind's children.
+fn children(task: &Task) -> Option<(&'static str, Vec<String>)> {
+    let method = match task.method.as_str() {
+        "image" => "createImage",
+        "kiwiBuild" => "createKiwiImage",
+        _ => return None,
+    };
+    Some((method, Named::of(task).arches))
+}
+
+fn child_request(task: &Task, named: &Named, arch: &str) -> Value {
+    let request = &task.request;
+    json!([named.name, named.version, named.release, arch, { "name": "f43" }, 2, {}, request[4], request[5]])
+}
+
+fn log_name(task: &Task, arch: &str) -> String {
+    let tool = if task.method == "kiwiBuild" { "kiwi" } else { "oz" };
+    format!("{tool}-{arch}.log")
+}
+
+/// The package that is in every image of the lab.
+pub fn rpm(arch: &str) -> Value {
+    json!({ "name": "bash", "version": "5.3.0", "release": "2.fc43", "arch": arch, "epoch": null, "size": 6106,
+        "payloadhash": "2ef4a65a", "buildtime": 1_795_251_874 })
+}
+
+/// The files that one architecture leaves.
+pub fn files(task: &Task, named: &Named, arch: &str) -> Vec<String> {
+    let Named { name, version, release, .. } = named;
+    match task.method.as_str() {
+        // As its bundles are called by default.
+        "kiwiBuild" => {
+            vec![format!("{name}.{arch}-{version}-{release}.qcow2"), format!("{name}.{arch}.packages")]
+        }
+        "osbuildImage" | "indirectionimage" => vec![format!("{name}-{version}-{release}.{arch}.qcow2")],
+        _ => {
+            let mut files = vec![format!("tdl-{arch}.xml")];
+            for format in &named.formats {
+                files.push(format!("libvirt-{format}-{arch}.xml"));
+                files.push(format!("{name}-{version}-{release}.{arch}.{}", format.replace('-', ".")));
+            }
+            files
+        }
+    }
 }
 
 impl State {
@@ -159,23 +275,19 @@ impl State {
             created: self.clock.now(),
             result: Err((1000, format!("Task {} is not finished", self.last_task))),
         };
-        self.tasks.insert(self.last_task, task);
+        self.tasks.insert(task.id, task);
         self.last_task
     }
 
-    fn end(&mut self, id: i64, how: TaskState, result: Result<Value, (i64, String)>) {
+    fn end(&mut self, id: i64, state: TaskState, result: Result<Value, (i64, String)>) {
         if let Some(task) = self.tasks.get_mut(&id) {
-            (task.state, task.result) = (how, result);
+            (task.state, task.result) = (state, result);
         }
     }
 
     fn cancel_children(&mut self, id: i64) {
-        let children: Vec<i64> = self
-            .tasks
-            .values()
-            .filter(|task| task.parent == Some(id) && !task.is_over())
-            .map(|task| task.id)
-            .collect();
+        let open = |task: &&Task| task.parent == Some(id) && !task.is_over();
+        let children: Vec<i64> = self.tasks.values().filter(open).map(|task| task.id).collect();
         for child in children {
             self.end(child, TaskState::Canceled, Err((1000, format!("Task {child} is canceled"))));
         }

@@ -16,7 +16,8 @@ impl State {
         let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
         self.downloads.push(format!("{range} {path}").trim().to_owned());
         let mishap = self.file_mishaps.pop_front();
-        let Some(mut bytes) = self.find(path).cloned() else { return StatusCode::NOT_FOUND.into_response() };
+        let found = self.find(path).or_else(|| self.archive_file(path));
+        let Some(mut bytes) = found.cloned() else { return StatusCode::NOT_FOUND.into_response() };
         let mut from =
             range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')?.parse::<usize>().ok());
         match mishap {
@@ -30,7 +31,7 @@ impl State {
                     *byte ^= 1;
                 }
             }
-            Some(FileMishap::CutAfter(_) | FileMishap::SaysLength(_)) | None => {}
+            Some(FileMishap::CutAfter(_) | FileMishap::SaysLength(_) | FileMishap::StallAfter(_)) | None => {}
         }
         let whole = bytes.len();
         if from.is_some_and(|from| from >= whole) {
@@ -61,7 +62,11 @@ fn send(mut rest: Vec<u8>, part: Option<(usize, usize)>, mishap: Option<FileMish
         Some(FileMishap::SaysLength(bytes)) => length = bytes,
         _ => {}
     }
-    let is_cut = rest.len() < length;
+    let late = match mishap {
+        Some(FileMishap::StallAfter(bytes)) => rest.split_off(bytes.min(rest.len())),
+        _ => Vec::new(),
+    };
+    let is_cut = rest.len() + late.len() < length;
     let pieces: Vec<Result<Bytes, std::io::Error>> =
         rest.chunks(1 << 16).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     let cut = stream::iter(is_cut.then_some(())).then(async |()| {
@@ -69,7 +74,11 @@ fn send(mut rest: Vec<u8>, part: Option<(usize, usize)>, mishap: Option<FileMish
         tokio::time::sleep(Duration::from_millis(50)).await;
         Err(std::io::Error::other("the connection ends"))
     });
-    let body = Body::from_stream(stream::iter(pieces).chain(cut));
+    let late = stream::iter((!late.is_empty()).then_some(late)).then(async |late| {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(Bytes::from(late))
+    });
+    let body = Body::from_stream(stream::iter(pieces).chain(late).chain(cut));
     let mut response =
         Response::builder().header(header::ACCEPT_RANGES, "bytes").header(header::CONTENT_LENGTH, length);
     if let Some((from, whole)) = part {

@@ -62,7 +62,7 @@ impl KojiHub {
 }
 
 impl State {
-    fn next_event(&mut self) -> i64 {
+    pub fn next_event(&mut self) -> i64 {
         self.event += 1;
         self.event
     }

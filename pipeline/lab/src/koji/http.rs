@@ -1,6 +1,7 @@
 //! The web server before the hub: headers, statuses, uploads, and answers that never arrive.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -36,25 +37,39 @@ async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let session = session(&headers);
+    let (response, late) = answered(&state, &query, &headers, &body);
+    tokio::time::sleep(late).await;
+    response
+}
+
+/// What is answered, and after what time.
+fn answered(
+    state: &Shared,
+    query: &HashMap<String, String>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> (Response, Duration) {
+    let session = session(headers);
     let mut state = state.lock();
+    let at_once = |response| (response, Duration::ZERO);
     if query.contains_key("filename") {
-        return match state.take_mishap("upload") {
+        return at_once(match state.take_mishap("upload") {
             Some(Mishap::Fault(code, text)) => answer(&Reply::Fault(code, text)),
             Some(Mishap::Status(status)) => refuse(status),
             Some(Mishap::AnswerLost) => {
-                let _ = state.upload(&query, &body, session.as_ref());
+                let _ = state.upload(query, body, session.as_ref());
                 refuse(502)
             }
-            Some(Mishap::Raw(_) | Mishap::Huge(_)) | None => {
-                answer(&state.upload(&query, &body, session.as_ref()))
+            Some(Mishap::Raw(_) | Mishap::Huge(_) | Mishap::Late(_)) | None => {
+                answer(&state.upload(query, body, session.as_ref()))
             }
-        };
+        });
     }
-    let Ok(call) = xml::read_call(&body) else {
-        return (StatusCode::BAD_REQUEST, "Invalid request: not well-formed (invalid token)").into_response();
+    let Ok(call) = xml::read_call(body) else {
+        let text = "Invalid request: not well-formed (invalid token)";
+        return at_once((StatusCode::BAD_REQUEST, text).into_response());
     };
-    match state.take_mishap(&call.method) {
+    at_once(match state.take_mishap(&call.method) {
         Some(Mishap::Fault(code, text)) => answer(&Reply::Fault(code, text)),
         Some(Mishap::Status(status)) => refuse(status),
         Some(Mishap::Raw(bytes)) => bytes.into_response(),
@@ -63,8 +78,9 @@ async fn call(
             let _ = state.answer(call, session.as_ref());
             refuse(502)
         }
+        Some(Mishap::Late(time)) => return (answer(&state.answer(call, session.as_ref())), time),
         None => answer(&state.answer(call, session.as_ref())),
-    }
+    })
 }
 
 async fn log_in(State(state): State<Shared>, headers: HeaderMap) -> Response {

@@ -23,6 +23,10 @@ impl Args {
         self.places.get(place).unwrap_or(&self.names[name])
     }
 
+    pub fn keywords(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.names.as_object().into_iter().flatten().filter(|(name, _)| *name != "__starstar")
+    }
+
     pub fn text(&self, place: usize, name: &str) -> Option<String> {
         self.get(place, name).as_str().map(str::to_owned)
     }
@@ -92,6 +96,10 @@ impl State {
             "getLoggedInUser" => self.logged_in_user(user),
             "getPerms" => json!(self.user(user).map(|user| user.permissions.clone()).unwrap_or_default()),
             "buildImageOz" => return self.build_image(args, user),
+            "kiwiBuild" => return self.kiwi_build(args, user),
+            "osbuildImage" => return self.osbuild_image(args, user),
+            "buildImageIndirection" => return self.build_indirection(args, user),
+            "runroot" => return self.runroot(args, user),
             "cancelTask" => return self.cancel_task(args, user),
             "getTaskInfo" => self.task_info(args),
             "getTaskDescendents" => self.descendents(args),
@@ -99,6 +107,12 @@ impl State {
             "listTasks" => self.list_tasks(args),
             "listTaskOutput" => self.list_output(args),
             "checkUpload" => self.check_upload(args),
+            "getBuild" => return self.build_info(args),
+            "listBuilds" => self.list_builds(args),
+            "listArchives" => self.list_archives(args),
+            "listRPMs" => self.list_rpms(args),
+            "getRepo" => return self.newest_repo(args),
+            "repoInfo" => self.repo_info(args),
             "getBuildTarget" => self.build_target(args),
             "getBuildConfig" => return self.build_config(args),
             "getPackageConfig" => self.package_config(args),
@@ -108,24 +122,6 @@ impl State {
             other => return fault(1000, format!("Invalid method: {other}")),
         };
         Reply::Value(value)
-    }
-
-    /// As a real hub: it checks who asks and the types of some arguments, and nothing else.
-    fn build_image(&mut self, args: &Args, user: Option<i64>) -> Reply {
-        let owner = match self.allowed(user, "image") {
-            Ok(owner) => owner,
-            Err(fault) => return fault,
-        };
-        for (place, name) in [(0, "name"), (1, "version"), (4, "inst_tree")] {
-            let value = args.get(place, name);
-            if !value.is_string() {
-                return fault(1019, format!("Invalid type for value '{value}', expected type <class 'str'>"));
-            }
-        }
-        let names = ["name", "version", "arches", "target", "inst_tree", "opts"];
-        let request: Vec<Value> =
-            names.iter().enumerate().map(|(place, name)| args.get(place, name).clone()).collect();
-        Reply::Value(json!(self.make_task("image", json!(request), owner)))
     }
 
     fn cancel_task(&mut self, args: &Args, user: Option<i64>) -> Reply {

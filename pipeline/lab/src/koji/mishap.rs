@@ -1,5 +1,7 @@
 //! What can go wrong with one call, or with one file that is read.
 
+use std::time::Duration;
+
 /// What can go wrong with one call.
 #[derive(Clone, Debug)]
 pub enum Mishap {
@@ -13,6 +15,8 @@ pub enum Mishap {
     Raw(Vec<u8>),
     /// The answer is one string of so many bytes.
     Huge(usize),
+    /// It is done and answered, after so long a time.
+    Late(Duration),
 }
 
 /// What can go wrong with one file that is read.
@@ -22,6 +26,8 @@ pub enum FileMishap {
     Gone,
     /// The connection ends after so many bytes.
     CutAfter(usize),
+    /// After so many bytes nothing comes for five seconds; then the rest does.
+    StallAfter(usize),
     /// The header says it is so long, and no more is sent.
     SaysLength(usize),
     /// It is sent whole although a part was asked for.

@@ -42,7 +42,16 @@ pub struct Headers {
 }
 
 /// The methods that change something.
-const WRITES: [&str; 4] = ["buildImageOz", "cancelTask", "resubmitTask", "upload"];
+const WRITES: [&str; 8] = [
+    "buildImageOz",
+    "kiwiBuild",
+    "osbuildImage",
+    "buildImageIndirection",
+    "runroot",
+    "cancelTask",
+    "resubmitTask",
+    "upload",
+];
 
 pub fn fault(code: i64, text: impl Into<String>) -> Reply {
     Reply::Fault(code, text.into())

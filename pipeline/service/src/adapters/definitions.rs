@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use muster_definition::kickstart::{self, Syntax};
 use muster_definition::{Directory, Source, SourceError, treefile};
-use muster_flow::recipe::{Definition, Product, Recipe};
+use muster_flow::recipe::{Definition, Grammar, Recipe};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -188,16 +188,19 @@ impl Definitions {
 fn closure(recipe: &Recipe, root: &Path) -> Result<BTreeMap<String, String>> {
     let source = Recording { inner: Directory::new(root), texts: RefCell::default() };
     let file = &recipe.definition.file;
-    match recipe.product {
-        Product::Disk | Product::Container => {
-            kickstart::read(file, &source, syntax(&recipe.version))
-                .with_context(|| format!("cannot read the definition of {}", recipe.name))?;
+    let cannot = || format!("cannot read the definition of {}", recipe.name);
+    match recipe.grammar() {
+        Grammar::Kickstart => {
+            kickstart::read(file, &source, syntax(&recipe.version)).with_context(cannot)?;
         }
-        Product::Ostree => {
+        Grammar::Treefile => {
             for arch in &recipe.arches {
-                treefile::read(file, &source, arch)
-                    .with_context(|| format!("cannot read the definition of {}", recipe.name))?;
+                treefile::read(file, &source, arch).with_context(cannot)?;
             }
+        }
+        // What more they read, is read by Koji's builders at the frozen commit.
+        Grammar::Kiwi | Grammar::Customizations | Grammar::Template => {
+            source.text(file, None).map_err(anyhow::Error::from).with_context(cannot)?;
         }
     }
     Ok(source.texts.into_inner())

@@ -12,10 +12,11 @@ pub mod client;
 pub mod session;
 pub mod task;
 mod mark;
-mod image;
+mod order;
+mod package_set;
 mod preflight;
-pub mod download;
 mod watch;
+mod harvest;
 mod result;
 mod check;
 pub mod changes;
@@ -28,19 +29,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use muster_flow::build::{Build, BuildOutput, BuildRequest, KojiImage};
+use muster_flow::build::{Build, BuildOutput, BuildRequest};
 use muster_flow::step::{Handle, StepKey};
 use serde_json::json;
 
 pub use self::check::check;
 use self::client::Hub;
 use self::error::{CallError, code};
-use self::mark::Mark;
+use self::order::Order;
+use self::result::World;
 use self::session::Session;
 pub use self::settings::Settings;
 use self::task::{Listing, State, Task, Tree};
 use self::watch::Watched;
-pub use self::watch::is_ours;
+pub use self::watch::{is_ours, rest_of};
+use super::download;
+use super::fetches::{Desk, Fetches};
 use crate::http;
 use crate::port::{Fault, Observation, Port};
 
@@ -56,6 +60,8 @@ pub struct KojiBuilder {
     files: reqwest::Client,
     /// Where fetched images lie, in a folder per step.
     root: PathBuf,
+    /// What is being fetched.
+    fetches: Fetches,
     /// When each task was looked at last, and what was seen.
     seen: Mutex<HashMap<i64, (Instant, String)>>,
 }
@@ -65,95 +71,90 @@ impl KojiBuilder {
     pub fn new(settings: Settings, root: PathBuf) -> Result<Self> {
         let hub = Hub::new(&settings.hub)?;
         let session = Session::new(hub.clone(), settings.login.clone());
-        Ok(KojiBuilder { hub, session, files: http::client()?, settings, root, seen: Mutex::default() })
-    }
-
-    fn mark(&self, key: &StepKey, made: i64) -> Mark {
-        Mark::of(&self.settings.mark, key, made)
-    }
-
-    /// Every task of ours since a candidate was made, newest first.
-    ///
-    /// Asked in the session that makes tasks: the hub goes through a session's calls one by one, so that a call whose
-    /// answer we never saw is over before this one is answered.
-    async fn ours(&self, made: i64) -> Result<Vec<Task>, CallError> {
-        let owner = Some(self.session.user().await?.id);
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
-        let listing = Listing { method: "image", owner, after: made as f64 - CLOCKS_APART };
-        client::typed("listTasks", self.session.call("listTasks", &listing.params()).await?)
-    }
-
-    /// The task of a step; or, for a further try, one of an earlier try that serves as well.
-    async fn find(&self, key: &StepKey, made: i64, image: &KojiImage) -> Result<Option<Task>, CallError> {
-        let ours = self.ours(made).await?;
-        if let Some(task) = self.find_among(&ours, key, made, image) {
-            return Ok(Some(task.clone()));
-        }
-        let Some(first) = key.previous().and_then(|key| self.marked(&ours, &key, made).pop()) else {
-            return Ok(None);
-        };
-        // A person may have had it done again on Koji's own pages.
-        Ok(self.resubmitted(first).await?.filter(|task| !task.state.is_broken()))
-    }
-
-    fn find_among<'a>(
-        &self,
-        ours: &'a [Task],
-        key: &StepKey,
-        made: i64,
-        image: &KojiImage,
-    ) -> Option<&'a Task> {
-        if let Some(task) = self.marked(ours, key, made).first() {
-            return Some(task);
-        }
-        if image.scratch {
-            return None;
-        }
-        // Koji keeps one build of a name, version and release: there can be no other.
-        let mut earlier = std::iter::successors(key.previous(), StepKey::previous);
-        earlier.find_map(|key| {
-            self.marked(ours, &key, made).into_iter().find(|task| task.state == State::Closed)
+        Ok(KojiBuilder {
+            hub,
+            session,
+            files: http::client()?,
+            settings,
+            root,
+            fetches: Fetches::default(),
+            seen: Mutex::default(),
         })
     }
 
-    /// The tasks with a step's mark, newest first.
-    fn marked<'a>(&self, ours: &'a [Task], key: &StepKey, made: i64) -> Vec<&'a Task> {
-        let mark = self.mark(key, made);
-        let mut tasks: Vec<&Task> = ours.iter().filter(|task| mark.is_on(task)).collect();
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
-        tasks
+    fn order<'a>(&'a self, key: &'a StepKey, request: &'a BuildRequest) -> Result<Order<'a>, Fault> {
+        let unsaid = || Fault::GiveUp("its recipe does not say that Koji builds it".to_owned());
+        let image = request.koji.as_ref().ok_or_else(unsaid)?;
+        Ok(Order { settings: &self.settings, key, request, image })
+    }
+
+    /// Every task of ours of a kind since a candidate was made, newest first.
+    ///
+    /// Asked in the session that makes tasks: the hub goes through a session's calls one by one, so that a call whose
+    /// answer we never saw is over before this one is answered.
+    async fn ours(&self, method: &str, made: i64) -> Result<Vec<Task>, CallError> {
+        let owner = Some(self.session.user().await?.id);
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+        let listing = Listing { method, owner, after: made as f64 - CLOCKS_APART };
+        client::typed("listTasks", self.session.call("listTasks", &listing.params()).await?)
+    }
+
+    /// The task of an order; or, for a further try, one of an earlier try that serves as well.
+    async fn find(&self, order: &Order<'_>, ours: &[Task]) -> Result<Option<Task>, CallError> {
+        if let Some(task) = find_among(ours, order) {
+            return Ok(Some(task.clone()));
+        }
+        let Some(first) = earlier(ours, order).next() else { return Ok(None) };
+        // A person may have had it done again on Koji's own pages.
+        Ok(self.resubmitted(first).await?.filter(|task| !task.state.is_broken()))
     }
 
     /// The newest task that asks for the very same, whoever had it done again.
     async fn resubmitted(&self, task: &Task) -> Result<Option<Task>, CallError> {
         let after = task.create_ts.unwrap_or_default();
-        let listing = Listing { method: "image", owner: None, after };
+        let listing = Listing { method: &task.method, owner: None, after };
         let tasks: Vec<Task> =
             client::typed("listTasks", self.hub.call("listTasks", &listing.params()).await?)?;
         let same = tasks.into_iter().filter(|other| other.id > task.id && other.request == task.request);
         Ok(same.max_by_key(|task| task.id))
     }
 
-    async fn preflight(&self, request: &BuildRequest, image: &KojiImage) -> Result<(), Fault> {
-        let target = Settings::of_version(&self.settings.target, &request.version);
-        let mut missing = image::faults(&request.product, &request.version, &request.packages);
-        if missing.is_empty() {
-            missing.extend(preflight::rights(&self.session).await?);
-            missing.extend(preflight::lacks(&self.hub, &target, image).await?);
+    /// Looks whether it can be built; gives the build tag, and the addresses that its packages come from.
+    async fn preflight(&self, order: &Order<'_>, ours: &[Task]) -> Result<(String, Vec<String>), Fault> {
+        let mut lacks = order.faults();
+        let (mut build_tag, mut repositories) = (String::new(), Vec::new());
+        if lacks.is_empty() {
+            lacks.extend(preflight::rights(&self.session, order.method()).await?);
+            let looked = preflight::look(&self.hub, &order.target(), order.image).await?;
+            lacks.extend(looked.lacks);
+            lacks.extend(preflight::taken(&self.hub, order).await?);
+            if !looked.build_tag.is_empty() {
+                let held = earlier(ours, order).next();
+                match package_set::addresses(&self.hub, order, &looked.build_tag, held).await? {
+                    Ok(addresses) => repositories = addresses,
+                    Err(why) => lacks.push(why),
+                }
+            }
+            build_tag = looked.build_tag;
         }
-        if missing.is_empty() { Ok(()) } else { Err(Fault::GiveUp(missing.join("; "))) }
+        if lacks.is_empty() { Ok((build_tag, repositories)) } else { Err(Fault::GiveUp(lacks.join("; "))) }
     }
 
-    async fn begin(&self, key: &StepKey, request: &BuildRequest, image: &KojiImage) -> Result<i64, Fault> {
-        let mark = self.mark(key, request.source_date_epoch);
-        let kickstart = image::kickstart(request).map_err(Fault::GiveUp)?;
-        self.session.upload(&mark.0, &image::file_name(request), kickstart.as_bytes()).await?;
-        let params = image::params(&self.settings, request, image, &mark);
-        match self.session.call("buildImageOz", &params).await {
-            Ok(reply) => Ok(client::typed("buildImageOz", reply)?),
+    async fn begin(
+        &self,
+        order: &Order<'_>,
+        (build_tag, repositories): (&str, &[String]),
+    ) -> Result<i64, Fault> {
+        let call = order.call(build_tag, repositories).map_err(Fault::GiveUp)?;
+        if let Some(file) = order.upload().map_err(Fault::GiveUp)? {
+            self.session.upload(&order.folder().0, &file.name, file.text.as_bytes()).await?;
+        }
+        match self.session.call(call.method, &call.params).await {
+            Ok(reply) => Ok(client::typed(call.method, reply)?),
             // An earlier call, whose answer was lost, did make the task.
             Err(error) if error.is(code::REPEATED) => {
-                let task = self.find(key, request.source_date_epoch, image).await?;
+                let ours = self.ours(order.method(), order.made()).await?;
+                let task = self.find(order, &ours).await?;
                 task.map(|task| task.id).ok_or_else(|| error.into())
             }
             Err(error) => Err(error.into()),
@@ -186,15 +187,48 @@ impl KojiBuilder {
                 Ok(Observation::Running(note))
             }
             State::Closed => {
-                let folder = self.root.join(StepKey(watched.key.clone()).flat());
-                let world = (&self.hub, &self.files, &self.settings);
-                result::fetch(world, watched, &tree, &folder).await
+                self.fetch(watched, tree)?;
+                self.fetched(watched, id).await
             }
             State::Failed | State::Canceled => match self.resubmitted(&tree.task).await? {
                 Some(again) => Box::pin(self.look(watched, again.id)).await,
                 None => Ok(Observation::Failed(result::why(&self.hub, &self.settings, &tree).await?)),
             },
         }
+    }
+
+    fn folder(&self, watched: &Watched) -> PathBuf {
+        self.root.join(StepKey(watched.key.clone()).flat())
+    }
+
+    /// Begins to fetch what a closed task made, unless another process does.
+    fn fetch(&self, watched: &Watched, tree: Tree) -> Result<(), Fault> {
+        let folder = self.folder(watched);
+        download::folder(&folder, &watched.key).map_err(Fault::retry)?;
+        let Some(desk) = Desk::take(&folder).map_err(Fault::retry)? else { return Ok(()) };
+        let world = World {
+            hub: self.hub.clone(),
+            files: self.files.clone(),
+            settings: self.settings.clone(),
+            desk: desk.clone(),
+        };
+        let task = watched.clone();
+        self.fetches.begin(
+            &watched.key,
+            desk,
+            async move { result::fetch(&world, &task, &tree, &folder).await },
+        );
+        Ok(())
+    }
+
+    /// What came of the fetch, or how far it is.
+    async fn fetched(&self, watched: &Watched, id: i64) -> Result<Observation<BuildOutput>, Fault> {
+        let note = match self.fetches.look(&watched.key).await {
+            Some(Ok(outcome)) => return outcome,
+            Some(Err(note)) => note,
+            None => "another process fetches its files".to_owned(),
+        };
+        Ok(Observation::Running(format!("Koji task {id} is closed, {note}: {}", self.settings.task_page(id))))
     }
 
     /// How far a task has got, in one line for a person.
@@ -213,21 +247,22 @@ impl KojiBuilder {
 #[async_trait]
 impl Port<Build> for KojiBuilder {
     async fn ensure(&self, key: &StepKey, request: &BuildRequest) -> Result<Handle, Fault> {
-        let Some(image) = &request.koji else {
-            return Err(Fault::GiveUp("its recipe does not say that Koji builds it".to_owned()));
-        };
-        let task = if let Some(task) = self.find(key, request.source_date_epoch, image).await? {
+        let order = self.order(key, request)?;
+        let ours = self.ours(order.method(), order.made()).await?;
+        let task = if let Some(task) = self.find(&order, &ours).await? {
             task.id
         } else {
-            self.preflight(request, image).await?;
-            self.begin(key, request, image).await?
+            let (build_tag, repositories) = self.preflight(&order, &ours).await?;
+            self.begin(&order, (&build_tag, &repositories)).await?
         };
-        let mark = self.mark(key, request.source_date_epoch);
-        Watched::new(task, key, request, (image, &mark)).encode()
+        Watched::new(task, &order).encode()
     }
 
     async fn observe(&self, handle: &Handle) -> Result<Observation<BuildOutput>, Fault> {
         let watched = Watched::decode(handle)?;
+        if self.fetches.has(&watched.key) {
+            return self.fetched(&watched, watched.task).await;
+        }
         if let Some(note) = self.lately(watched.task) {
             return Ok(Observation::Running(note));
         }
@@ -238,19 +273,49 @@ impl Port<Build> for KojiBuilder {
     async fn cancel(&self, handle: &Handle) -> Result<(), Fault> {
         let watched = Watched::decode(handle)?;
         self.remember(watched.task, None);
+        self.fetches.stop(&watched.key);
         let info = self.hub.call("getTaskInfo", &[json!([watched.task])]).await?;
         let mut tasks: Vec<Task> =
             client::typed::<Vec<Option<Task>>>("getTaskInfo", info)?.into_iter().flatten().collect();
-        let mark = Mark(watched.mark.clone());
-        tasks.extend(self.ours(watched.made).await?.into_iter().filter(|task| mark.is_on(task)));
+        let ours = self.ours(watched.method(), watched.made).await?;
+        tasks.extend(ours.into_iter().filter(|task| watched.mark.is_on(task)));
         tasks.sort_by_key(|task| task.id);
         tasks.dedup_by_key(|task| task.id);
         for task in tasks.iter().filter(|task| !task.state.is_over()) {
             self.session.cancel_task(task.id).await?;
         }
-        match std::fs::remove_dir_all(self.root.join(StepKey(watched.key).flat())) {
+        match std::fs::remove_dir_all(self.folder(&watched)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::retry(error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// The tasks of an order, newest first.
+fn marked<'a>(ours: &'a [Task], order: &Order<'_>) -> Vec<&'a Task> {
+    let mark = order.mark();
+    let mut tasks: Vec<&Task> = ours.iter().filter(|task| mark.is_on(task)).collect();
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
+    tasks
+}
+
+/// The first tasks of earlier tries, the latest try first.
+fn earlier<'a>(ours: &'a [Task], order: &Order<'_>) -> impl Iterator<Item = &'a Task> {
+    let tries = std::iter::successors(order.key.previous(), StepKey::previous);
+    let first = |key: StepKey| marked(ours, &order.with_key(&key)).pop();
+    tries.filter_map(first).collect::<Vec<_>>().into_iter()
+}
+
+fn find_among<'a>(ours: &'a [Task], order: &Order<'_>) -> Option<&'a Task> {
+    if let Some(task) = marked(ours, order).first() {
+        return Some(task);
+    }
+    if order.image.scratch {
+        return None;
+    }
+    // Koji keeps one build of a name, version and release: there can be no other.
+    let mut tries = std::iter::successors(order.key.previous(), StepKey::previous);
+    tries.find_map(|key| {
+        marked(ours, &order.with_key(&key)).into_iter().find(|task| task.state == State::Closed)
+    })
 }

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::call::{Call, Ending, Failure};
 use super::output;
 use crate::adapters::destination::{self, Destinations};
-use crate::adapters::{koji, local, qemu};
+use crate::adapters::{imagefactory, koji, local, qemu};
 use crate::calendar::Calendar;
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::program;
 use crate::sources::Sources;
@@ -93,6 +94,7 @@ async fn check(call: &Call) -> Result<Checked, Failure> {
         }
     }
     look_at_koji(settings, &recipes, &mut faults).await;
+    look_at_imagefactory(settings, (&recipes, &call.clock), &mut faults).await;
     faults.lines("programs", missing_programs(settings, &recipes));
     let recipes = recipes.into_iter().map(|recipe| recipe.name).collect();
     Ok(Checked { recipes, faults: faults.0 })
@@ -158,6 +160,26 @@ async fn look_at_koji(settings: &Settings, recipes: &[Recipe], faults: &mut Faul
     for recipe in recipes.iter().filter(|recipe| recipe.builder == Builder::Koji) {
         let line = "Koji builds it; add [koji] to the configuration".to_owned();
         faults.lines(&format!("recipe {}", recipe.name), vec![line]);
+    }
+}
+
+/// What an ImageFactory lacks for the recipes that it builds.
+async fn look_at_imagefactory(
+    settings: &Settings,
+    (recipes, clock): (&[Recipe], &Clock),
+    faults: &mut Faults,
+) {
+    let ours = || recipes.iter().filter(|recipe| recipe.builder == Builder::Imagefactory);
+    let Some(factory) = &settings.imagefactory else {
+        for recipe in ours() {
+            let line = "ImageFactory builds it; add [imagefactory] to the configuration".to_owned();
+            faults.lines(&format!("recipe {}", recipe.name), vec![line]);
+        }
+        return;
+    };
+    faults.lines("imagefactory", imagefactory::check(factory, clock).await);
+    for recipe in ours() {
+        faults.lines(&format!("recipe {}", recipe.name), imagefactory::faults(&recipe.product));
     }
 }
 

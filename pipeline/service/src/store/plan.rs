@@ -373,8 +373,8 @@ impl Store {
         deadline: Timestamp,
     ) -> Result<()> {
         let now = self.now().as_millisecond();
-        let sql = "INSERT INTO step (key, candidate, kind, request, state, due, deadline, created, updated) \
-                   VALUES ($1, $2, $3, $4, 'wanted', $5, $6, $5, $5) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO step (key, candidate, kind, request, state, due, deadline, created, updated, place) \
+                   VALUES ($1, $2, $3, $4, 'wanted', $5, $6, $5, $5, $7) ON CONFLICT DO NOTHING";
         sqlx::query(sql)
             .bind(&wanted.key.0)
             .bind(&candidate.0)
@@ -382,6 +382,7 @@ impl Store {
             .bind(encode(&wanted.request)?)
             .bind(now)
             .bind(deadline.as_millisecond())
+            .bind(W::place(&wanted.request).word())
             .execute(&mut **transaction)
             .await
             .with_context(|| format!("cannot record {}", wanted.key))?;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::build::{BuildOutput, BuildRequest};
 use muster_flow::publish::PromoteRequest;
-use muster_flow::step::{Handle, StepKey};
+use muster_flow::step::{Handle, Place, StepKey};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
@@ -67,17 +67,19 @@ impl Store {
         self.claim("state IN ('running', 'ending')", limit).await
     }
 
-    /// Claims steps of one kind that are to be begun and are due, at most so many that `parallel` of the kind run.
-    pub async fn claim_wanted(&self, kind: &str, parallel: u32) -> Result<Vec<Claimed>> {
-        let now = self.now().as_millisecond();
-        let busy = "SELECT COUNT(*) FROM step WHERE kind = $1 AND (state = 'running' OR (state = 'wanted' AND lease >= $2))";
-        let row = sqlx::query(busy).bind(kind).bind(now).fetch_one(&self.pool).await?;
+    /// Claims steps of one kind and place that are to be begun and are due, at most so many that `parallel` of them run.
+    pub async fn claim_wanted(&self, (kind, place): (&str, Place), parallel: u32) -> Result<Vec<Claimed>> {
+        let (now, place) = (self.now().as_millisecond(), place.word());
+        let busy = "SELECT COUNT(*) FROM step WHERE kind = $1 AND place = $3 \
+                    AND (state = 'running' OR (state = 'wanted' AND lease >= $2))";
+        let row = sqlx::query(busy).bind(kind).bind(now).bind(place).fetch_one(&self.pool).await?;
         let busy = u32::try_from(row.try_get::<i64, _>(0)?)?;
         if busy >= parallel {
             return Ok(Vec::new());
         }
-        // The kind is one of our own constants.
-        self.claim(&format!("state = 'wanted' AND kind = '{kind}'"), parallel - busy).await
+        // Kind and place are our own constants.
+        self.claim(&format!("state = 'wanted' AND kind = '{kind}' AND place = '{place}'"), parallel - busy)
+            .await
     }
 
     async fn claim(&self, which: &str, limit: u32) -> Result<Vec<Claimed>> {

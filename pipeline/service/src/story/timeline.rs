@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::mark::{Fault, Mark};
 use super::wait::purpose;
-use super::{Facts, next_action, words};
+use super::{Facts, built, next_action, words};
 
 /// One part of the flow.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -210,10 +210,11 @@ fn builds(facts: &Facts<'_>) -> Vec<Moment> {
             .iter()
             .map(|artifact| format!("{} ({})", artifact.name, words::size(artifact.size)))
             .collect();
+        let record = output.koji.as_ref().map(built::lines).unwrap_or_default();
         let made = if artifacts.is_empty() { "nothing".to_owned() } else { words::list(&artifacts) };
         (
             format!("made {made}, with {}", words::count(output.packages.len(), "package")),
-            output.warnings.join("\n"),
+            record.into_iter().chain(output.warnings.iter().cloned()).collect::<Vec<_>>().join("\n"),
         )
     });
     for (moment, step) in moments.iter_mut().zip(steps) {

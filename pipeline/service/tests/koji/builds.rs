@@ -1,13 +1,12 @@
 //! One step is one task, whatever dies when.
 
 use muster::port::{Observation, Port};
-use muster_flow::build::BuildRequest;
 use muster_flow::step::StepKey;
 use muster_lab::death;
 use muster_lab::koji::TaskState;
 use serde_json::json;
 
-use crate::ground::{Ground, failed, given_up, image, key, made, request, running};
+use crate::ground::{Ground, failed, given_up, image, kept, key, made, request, running};
 
 #[tokio::test]
 async fn an_image_is_asked_for_as_builders_need_it() {
@@ -118,7 +117,9 @@ async fn one_architecture_that_fails_fails_the_build_with_its_reason() {
     let page = format!("{}/taskinfo?taskID=33", ground.hub.weburl());
     assert_eq!(
         why,
-        format!("Koji task 35 for aarch64 failed: Image status is FAILED: no space (fault 1018); {page}")
+        format!(
+            "Koji task 35 for aarch64 failed: Image status is FAILED: no space (fault 1018); done were: x86_64; {page}"
+        )
     );
 }
 
@@ -170,13 +171,6 @@ async fn a_further_try_takes_what_somebody_had_done_again_and_else_makes_its_own
     let handle = ground.builder.ensure(&third, &request()).await.unwrap();
     assert_eq!(ground.hub.count("buildImageOz"), 2);
     assert!(running(ground.look(&handle).await).starts_with("Koji task 35 is free"));
-}
-
-/// A build that Koji keeps.
-fn kept() -> BuildRequest {
-    let mut request = request();
-    request.koji.as_mut().unwrap().scratch = false;
-    request
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Hubs that are away, come back, and lose what they answered.
 
+use std::time::Duration;
+
 use muster::port::{Fault, Port};
 use muster_lab::koji::mishap::Mishap;
 
@@ -109,7 +111,7 @@ async fn what_koji_cannot_build_is_said_without_asking_it() {
     request.version = "43-beta".to_owned();
     request.product = muster_flow::recipe::Product::Container;
     let said = given_up(ground.builder.ensure(&crate::ground::key(), &request).await);
-    assert!(said.contains("only disk images") && said.contains("hyphen"), "{said}");
+    assert!(said.contains("no containers are built") && said.contains("hyphen"), "{said}");
     assert_eq!(ground.hub.count("getBuildTarget"), 0);
 }
 
@@ -121,4 +123,14 @@ async fn a_kickstart_that_cannot_be_read_makes_no_task() {
     let said = given_up(ground.builder.ensure(&crate::ground::key(), &request).await);
     assert!(said.contains("base.ks"), "{said}");
     assert_eq!(ground.hub.tasks("image").len(), 0);
+}
+
+#[tokio::test]
+async fn a_hub_whose_broker_is_away_takes_its_time_and_makes_one_task() {
+    let ground = Ground::new().await;
+    // So long a real hub waits for its broker, in each call that has something to say there.
+    ground.hub.mishap("buildImageOz", Mishap::Late(Duration::from_secs(31)));
+    let handle = ground.ensure().await.unwrap();
+    assert_eq!(ground.ensure().await.unwrap(), handle);
+    assert_eq!(ground.hub.count("buildImageOz"), 1);
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use muster::port::{Observation, Port};
 use muster_lab::koji::mishap::FileMishap;
 
-use crate::ground::{Ground, failed, given_up, image, made, retried};
+use crate::ground::{Ground, failed, given_up, image, made, retried, running};
 
 /// The part of the first image that is there.
 fn part(ground: &Ground) -> PathBuf {
@@ -103,4 +104,37 @@ async fn a_web_server_that_is_away_is_waited_for() {
     ground.hub.file_mishap(FileMishap::Status(503));
     assert!(retried(ground.look(&handle).await).contains("HTTP 503"));
     made(ground.look(&handle).await);
+}
+
+#[tokio::test]
+async fn a_file_that_comes_slowly_says_how_far_it_is_and_is_fetched_by_one_process() {
+    let ground = Ground::new().await;
+    let handle = ground.finished().await;
+    ground.hub.file_mishap(FileMishap::StallAfter(131_072));
+    let page = format!("{}/taskinfo?taskID=33", ground.hub.weburl());
+    let far = format!("Koji task 33 is closed, fetching its files, 0.1 of 0.5 MiB are here: {page}");
+    assert_eq!(running(ground.look(&handle).await), far);
+    let other = ground.another();
+    let note = running(other.observe(&handle).await);
+    assert_eq!(note, format!("Koji task 33 is closed, another process fetches its files: {page}"));
+    let output = loop {
+        match ground.look(&handle).await {
+            Ok(Observation::Running(_)) => {}
+            over => break made(over),
+        }
+    };
+    assert_eq!(std::fs::read(&output.artifacts[0].path).unwrap(), image());
+    assert_eq!(ground.hub.downloads().len(), 4, "two images and two logs, once each");
+    assert_eq!(ground.hub.count("getTaskDescendents"), 2, "once for each process");
+}
+
+#[tokio::test]
+async fn what_is_being_fetched_can_be_stopped() {
+    let ground = Ground::new().await;
+    let handle = ground.finished().await;
+    ground.hub.file_mishap(FileMishap::StallAfter(131_072));
+    running(ground.look(&handle).await);
+    ground.builder.cancel(&handle).await.unwrap();
+    assert!(!part(&ground).exists());
+    assert!(!ground.folder.path().join("builds/lab.43.20261121.0.build.x86_64+aarch64").exists());
 }

@@ -43,6 +43,11 @@ impl Ground {
         self.builder = builder(&self.hub, &self.folder);
     }
 
+    /// A builder of another process on the same folder.
+    pub fn another(&self) -> KojiBuilder {
+        builder(&self.hub, &self.folder)
+    }
+
     pub async fn ensure(&self) -> Result<Handle, Fault> {
         self.builder.ensure(&key(), &request()).await
     }
@@ -111,14 +116,24 @@ pub fn request() -> BuildRequest {
         version: text("43"),
         file_stem: text("Lab-43-20261121.0.x86_64+aarch64"),
         source_date_epoch: 1_790_000_000,
-        koji: Some(KojiImage {
+        koji: Some(Box::new(KojiImage {
             name: text("Lab"),
             release: text("20261121.0"),
             arches: vec![text("x86_64"), text("aarch64")],
             forms: vec![Form::Qcow2],
             scratch: true,
-        }),
+            kind: muster_flow::koji::KojiTask::default(),
+        })),
+        imagefactory: None,
+        composed: None,
     }
+}
+
+/// A build that Koji keeps.
+pub fn kept() -> BuildRequest {
+    let mut request = request();
+    request.koji.as_mut().unwrap().scratch = false;
+    request
 }
 
 /// The note of a build that goes on.

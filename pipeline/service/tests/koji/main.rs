@@ -4,6 +4,8 @@
 mod ground;
 mod calls;
 mod builds;
+mod records;
+mod kinds;
 mod faults;
 mod files;
 mod checks;

@@ -11,6 +11,7 @@ use muster::port::Ports;
 use muster::store::Store;
 use muster::web;
 use muster_flow::candidate::{Candidate, Outcome, Stage};
+use muster_flow::change::{What, Wish};
 use muster_flow::recipe::Builder;
 use muster_lab::upstream::Standing;
 use muster_lab::world::World;
@@ -83,6 +84,18 @@ impl Service {
         self.store.receive(&[message]).await.unwrap();
     }
 
+    /// A person asks for a release now.
+    async fn release(&self, reason: &str) {
+        let what = What::Requested {
+            recipe: Some("lab".to_owned()),
+            stream: None,
+            purpose: Wish::Emergency,
+            reason: reason.to_owned(),
+        };
+        let change = muster::planner::request(what, "ada", self.clock.now());
+        assert!(self.store.ask(&change).await.unwrap());
+    }
+
     async fn candidate(&self) -> Candidate {
         let candidates = self.store.candidates(10).await.unwrap();
         assert_eq!(candidates.len(), 1, "{candidates:?}");
@@ -148,4 +161,46 @@ async fn to_cancel_a_candidate_ends_its_task() {
     service.turn(3).await;
     assert_eq!(hub.task(33).unwrap().state, muster_lab::koji::TaskState::Canceled);
     assert_eq!(hub.count("cancelTask"), 1);
+}
+
+#[tokio::test]
+async fn a_release_says_what_koji_keeps_it_as_and_what_it_is_made_of() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::start(&database.url).await;
+    service.release("a hole in openssl").await;
+    service.turn(3).await;
+    let hub = &service.ground.clone().hub;
+    hub.finish(33, &image());
+    service.turn(3).await;
+    let page = service.page().await;
+    for part in [
+        "<dt>Koji build</dt><dd>Lab-43-20261121.0 (number 1)</dd>",
+        "<dt>Package set</dt><dd>f43-build at event 31 (repository 1)</dd>",
+        "<li>bash-5.3.0-2.fc43.aarch64</li>",
+        "Koji keeps it as Lab-43-20261121.0 (build 1, task 33).",
+        &format!("<a href=\"{}/buildinfo?buildID=1\"", hub.weburl()),
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let address = format!("{}/api/candidates/{}", service.pages, service.candidate().await.id);
+    let told = muster::http::client().unwrap().get(address).send().await.unwrap().text().await.unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let koji = &told["builds"][0]["koji"];
+    assert_eq!((&koji["task"], &koji["build"]["nvr"]), (&33.into(), &"Lab-43-20261121.0".into()));
+    assert_eq!((&koji["repos"][0]["id"], &koji["repos"][0]["event"]), (&1.into(), &31.into()));
+    assert_eq!(told["builds"][0]["packages"][1]["name"], "bash");
+}
+
+#[tokio::test]
+async fn builds_on_koji_do_not_wait_for_room_on_this_machine() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::start(&database.url).await;
+    assert_eq!(Settings::default().engine.parallel_builds, 1);
+    for number in 0..3 {
+        // Another version of the recipe would do as well: each release is a candidate of its own.
+        service.release(&format!("reason {number}")).await;
+        service.turn(1).await;
+    }
+    service.turn(2).await;
+    assert_eq!(service.ground.hub.tasks("image").len(), 3);
 }

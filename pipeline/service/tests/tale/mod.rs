@@ -151,7 +151,8 @@ impl Tale {
     async fn move_on(&mut self, fate: &impl Fn(&str) -> Fate) -> bool {
         let mut moved = false;
         for kind in ["build", "smoketest", "upload", "verify", "promote", "announce"] {
-            for claimed in self.store.claim_wanted(kind, 50).await.unwrap() {
+            for claimed in self.store.claim_wanted((kind, muster_flow::step::Place::Here), 50).await.unwrap()
+            {
                 moved |= self.meet(claimed, fate).await;
             }
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use muster_flow::recipe::{Product, Recipe};
+use muster_flow::koji::KojiTask;
+use muster_flow::recipe::{Builder, Grammar, Recipe};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -95,12 +96,18 @@ fn check(recipe: &Recipe) -> Result<()> {
         bail!("stream: {:?} must be letters, digits and any of - _ . +", recipe.stream);
     }
     let ending = Path::new(&recipe.definition.file).extension().and_then(|ending| ending.to_str());
-    let (endings, kind): (&[&str], &str) = match recipe.product {
-        Product::Disk | Product::Container => (&["ks", "cfg"], "a kickstart (.ks)"),
-        Product::Ostree => (&["yaml", "yml", "json"], "a treefile (.yaml or .json)"),
+    let (endings, kind): (&[&str], &str) = match recipe.grammar() {
+        Grammar::Kickstart => (&["ks", "cfg"], "a kickstart (.ks)"),
+        Grammar::Treefile => (&["yaml", "yml", "json"], "a treefile (.yaml or .json)"),
+        Grammar::Kiwi => (&["kiwi", "xml"], "a description of kiwi (.kiwi or .xml)"),
+        Grammar::Customizations => (&["json"], "the customizations of a blueprint (.json)"),
+        Grammar::Template => (&["tdl", "xml"], "a template (.tdl or .xml)"),
     };
     if !ending.is_some_and(|ending| endings.contains(&ending)) {
         bail!("definition.file: {:?} is not {kind}", recipe.definition.file);
+    }
+    if recipe.builder != Builder::Koji && recipe.koji != KojiTask::default() {
+        bail!("koji: Koji does not build it: write builder = \"koji\"");
     }
     let mut cells = BTreeSet::new();
     for cell in &recipe.smoketests.cells {

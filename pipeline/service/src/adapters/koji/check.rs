@@ -1,12 +1,14 @@
 //! What `muster config check` asks of a hub: whether we can log in, and whether every recipe's image could be built.
 
+use std::collections::BTreeSet;
+
 use muster_flow::build::KojiImage;
 use muster_flow::recipe::{Builder, Recipe};
 
 use super::client::Hub;
 use super::error::CallError;
-use super::image;
-use super::preflight;
+use super::order::{self, Wish};
+use super::preflight::{self, Looked};
 use super::session::Session;
 use super::settings::Settings;
 
@@ -20,23 +22,35 @@ pub async fn check(settings: &Settings, recipes: &[Recipe]) -> Vec<(Option<Strin
         Ok(hub) => hub,
         Err(error) => return vec![(None, format!("{error:#}"))],
     };
-    let mut lines: Vec<(Option<String>, String)> = match rights(settings, &hub).await {
+    let ours = || recipes.iter().filter(|recipe| recipe.builder == Builder::Koji);
+    let kinds: BTreeSet<&str> = ours().map(|recipe| order::method(&recipe.koji)).collect();
+    let kinds = if kinds.is_empty() { ["image"].into() } else { kinds };
+    let mut lines: Vec<(Option<String>, String)> = match rights(settings, &hub, kinds).await {
         Ok(lines) => lines.into_iter().map(|line| (None, line)).collect(),
         Err(error) => return vec![(None, error.to_string())],
     };
-    for recipe in recipes.iter().filter(|recipe| recipe.builder == Builder::Koji) {
+    for recipe in ours() {
         // As a release: whatever holds for one holds for a scratch image.
         let image = KojiImage::kept(recipe, "1");
         let target = Settings::of_version(&settings.target, &recipe.version);
-        let mut lacks = image::faults(&recipe.product, &recipe.version, &recipe.packages);
-        let there =
-            preflight::lacks(&hub, &target, &image).await.unwrap_or_else(|error| vec![error.to_string()]);
-        lacks.extend(there);
+        let mut lacks = Wish::of(recipe, &image).faults(settings);
+        let there = preflight::look(&hub, &target, &image).await;
+        lacks.extend(there.map_or_else(|error| vec![error.to_string()], |Looked { lacks, .. }| lacks));
         lines.extend(lacks.into_iter().map(|line| (Some(recipe.name.clone()), line)));
     }
     lines
 }
 
-async fn rights(settings: &Settings, hub: &Hub) -> Result<Vec<String>, CallError> {
-    preflight::rights(&Session::new(hub.clone(), settings.login.clone())).await
+/// What our account may not do of what recipes need, each said once.
+async fn rights(
+    settings: &Settings,
+    hub: &Hub,
+    kinds: BTreeSet<&str>,
+) -> Result<BTreeSet<String>, CallError> {
+    let session = Session::new(hub.clone(), settings.login.clone());
+    let mut lines = BTreeSet::new();
+    for kind in kinds {
+        lines.extend(preflight::rights(&session, kind).await?);
+    }
+    Ok(lines)
 }

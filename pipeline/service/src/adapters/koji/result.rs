@@ -1,20 +1,29 @@
-//! What came of an image task: found by walking its children, never by reading the parent's text.
+//! What comes of a task that is over: its files, fetched and checked, and what Koji knows of it; or why it failed.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use muster_flow::build::{Artifact, BuildOutput, Link, Package};
-use muster_flow::recipe::Form;
+use anyhow::Context;
+use muster_flow::build::{Artifact, BuildOutput, Link};
+use muster_flow::koji::{KojiRecord, KojiTask, RunrootTask};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{self, Hub, keywords};
-use super::download::{self, Wanted};
 use super::error::CallError;
+use super::harvest::{self, Check, Harvest, Image};
+use super::package_set;
 use super::settings::Settings;
 use super::task::{State, Task, Tree};
 use super::watch::Watched;
+use crate::adapters::download::{self, Wanted};
+use crate::adapters::fetches::Desk;
 use crate::port::{Fault, Observation};
 use crate::text;
+
+/// The largest file that rpm-ostree tells of a compose in.
+const LARGEST_COMPOSE: u64 = 1 << 20;
 
 /// The largest log that is kept.
 const LARGEST_LOG: u64 = 64 << 20;
@@ -22,174 +31,153 @@ const LARGEST_LOG: u64 = 64 << 20;
 /// What a person should know of every scratch image.
 const NO_PACKAGES: &str = "Koji records no packages of a scratch image, so that none are known of it";
 
-/// What a child says it made.
-#[derive(Debug, Deserialize)]
-struct Made {
-    files: Vec<String>,
-    logs: Vec<String>,
-    /// Empty for a scratch image.
-    #[serde(default)]
-    rpmlist: Vec<Rpm>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Rpm {
-    name: String,
-    epoch: Option<u32>,
-    version: String,
-    release: String,
-    arch: String,
-}
-
-impl From<Rpm> for Package {
-    fn from(rpm: Rpm) -> Package {
-        let Rpm { name, epoch, version, release, arch } = rpm;
-        Package { name, epoch: epoch.unwrap_or(0), version, release, arch }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct Stat {
-    /// A string on the wire.
-    st_size: String,
-}
-
 #[derive(Debug, Deserialize)]
 struct Checked {
     size: u64,
     hexdigest: Option<String>,
 }
 
-/// What of a child is fetched.
-struct Child<'a> {
-    task: &'a Task,
-    arch: &'a str,
-    images: Vec<(Form, String, u64)>,
-    logs: Vec<(String, u64)>,
-    packages: Vec<Package>,
+/// The hub, the server of its files, and where it is told how far a fetch is.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub hub: Hub,
+    pub files: reqwest::Client,
+    pub settings: Settings,
+    pub desk: Arc<Desk>,
 }
 
 /// Fetches everything that a closed task made, into `folder`.
 pub(super) async fn fetch(
-    (hub, files, settings): (&Hub, &reqwest::Client, &Settings),
+    world: &World,
     watched: &Watched,
     tree: &Tree,
     folder: &Path,
 ) -> Result<Observation<BuildOutput>, Fault> {
-    let children = match children(hub, watched, tree).await? {
-        Ok(children) => children,
+    let World { hub, settings, desk, .. } = world;
+    let harvest = match harvest::gather(hub, settings, (watched, tree)).await? {
+        Ok(harvest) => harvest,
         Err(why) => return Ok(Observation::Failed(why)),
     };
-    download::folder(folder, &watched.key).map_err(Fault::retry)?;
-    let mut output = BuildOutput {
-        links: vec![Link {
-            text: format!("Koji task {}", tree.task.id),
-            url: settings.task_page(tree.task.id),
-        }],
-        ..BuildOutput::default()
-    };
-    for child in &children {
-        for image in &child.images {
-            output.artifacts.push(artifact((hub, files, settings), child, image, folder).await?);
-        }
-        output
-            .links
-            .push(Link { text: format!("{} on Koji", child.arch), url: settings.task_page(child.task.id) });
-        for log in &child.logs {
-            let wanted = wanted(settings, child.task, log, folder);
-            output.links.push(Link { text: log.0.clone(), url: wanted.url.clone() });
-            // A log is a courtesy: without it the image is what it is.
-            if log.1 <= LARGEST_LOG
-                && download::fetch(files, &wanted).await.is_ok()
-                && download::keep(&wanted).is_ok()
-            {
-                output.log = wanted.path.display().to_string();
-            }
+    desk.expect(harvest.images.iter().map(|image| image.size).sum());
+    let (record, mut warnings) = record(hub, settings, tree, &harvest).await?;
+    let mut output = BuildOutput { links: links(settings, &record, &harvest), ..BuildOutput::default() };
+    for image in &harvest.images {
+        output.artifacts.push(artifact(world, image, folder).await?);
+    }
+    for log in &harvest.logs {
+        let wanted = Wanted {
+            url: log.url.clone(),
+            size: log.size,
+            path: folder.join(&log.name),
+            headers: HeaderMap::new(),
+        };
+        // A log is a courtesy: without it the image is what it is.
+        if log.size <= LARGEST_LOG
+            && download::fetch(&world.files, &wanted, desk).await.is_ok()
+            && download::keep(&wanted).is_ok()
+        {
+            output.log = wanted.path.display().to_string();
         }
     }
-    output.packages = children.into_iter().flat_map(|child| child.packages).collect();
+    if let KojiTask::Runroot(task) = &watched.image.kind {
+        match output.artifacts.pop().map(|told| commit(task, told)) {
+            Some(Ok(commit)) => output.artifacts.push(commit),
+            Some(Err(error)) => {
+                return Ok(Observation::Failed(format!("Koji task {}: {error:#}", tree.task.id)));
+            }
+            None => {}
+        }
+        (output.warnings, output.koji) = (warnings, Some(record));
+        return Ok(Observation::Succeeded(output));
+    }
+    output.packages = harvest.packages;
     output.packages.sort();
     output.packages.dedup();
+    warnings.extend(harvest.warnings);
     if output.packages.is_empty() {
-        output.warnings.push(NO_PACKAGES.to_owned());
+        warnings.push(if watched.is_kept() {
+            format!("Koji records no packages of task {}", tree.task.id)
+        } else {
+            NO_PACKAGES.to_owned()
+        });
     }
+    (output.warnings, output.koji) = (warnings, Some(record));
     Ok(Observation::Succeeded(output))
 }
 
-/// The children that made something, with the files that are wanted of them; or why that is not what was asked for.
-async fn children<'a>(
+/// What rpm-ostree says of a compose, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Compose {
+    #[serde(rename = "ref")]
+    reference: String,
+    #[serde(rename = "ostree-commit")]
+    commit: String,
+}
+
+/// The commit that rpm-ostree tells of in a file, in the repository as strangers read it.
+fn commit(task: &RunrootTask, told: Artifact) -> anyhow::Result<Artifact> {
+    anyhow::ensure!(told.size <= LARGEST_COMPOSE, "{} has {} bytes", told.name, told.size);
+    let text = std::fs::read(&told.path).with_context(|| format!("cannot read {}", told.path))?;
+    let compose: Compose =
+        serde_json::from_slice(&text).with_context(|| format!("cannot understand {}", told.name))?;
+    let is_id = compose.commit.len() == 64 && compose.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    anyhow::ensure!(is_id, "{} names no commit: {:?}", told.name, compose.commit);
+    Ok(Artifact {
+        name: compose.reference,
+        path: task.repository_url.clone(),
+        digest: compose.commit,
+        ..told
+    })
+}
+
+/// What Koji knows of the task, and what a person should know of that.
+async fn record(
     hub: &Hub,
-    watched: &'a Watched,
-    tree: &'a Tree,
-) -> Result<Result<Vec<Child<'a>>, String>, CallError> {
-    let id = tree.task.id;
-    let mut tasks = Vec::new();
-    for arch in &watched.image.arches {
-        let of_arch = |task: &&Task| task.method == "createImage" && task.label.as_ref() == Some(arch);
-        match tree.children.iter().filter(of_arch).find(|task| task.state == State::Closed) {
-            Some(task) => tasks.push((arch, task)),
-            None => return Ok(Err(format!("Koji task {id} is closed and made no image for {arch}"))),
+    settings: &Settings,
+    tree: &Tree,
+    harvest: &Harvest,
+) -> Result<(KojiRecord, Vec<String>), CallError> {
+    let mut record = KojiRecord {
+        task: tree.task.id,
+        method: tree.task.method.clone(),
+        build: harvest.build.clone(),
+        repos: Vec::new(),
+    };
+    let mut warnings = Vec::new();
+    if record.build.is_some() || record.method == "runroot" {
+        let (repos, loose) = package_set::record(hub, settings, &tree.task).await?;
+        record.repos = repos;
+        if !loose.is_empty() {
+            let loose = loose.join(", ");
+            warnings.push(format!("nobody froze what these repositories had: {loose}"));
         }
     }
-    let calls: Vec<_> = tasks
-        .iter()
-        .flat_map(|(_, task)| {
-            [
-                ("getTaskResult", vec![json!(task.id)]),
-                ("listTaskOutput", vec![json!(task.id), keywords(json!({ "stat": true }))]),
-            ]
-        })
-        .collect();
-    let mut outcomes = hub.multi(&calls).await?.into_iter();
-    let mut next = || outcomes.next().unwrap_or(Ok(Value::Null));
-    let mut children = Vec::new();
-    for (arch, task) in tasks {
-        let made: Made = client::typed("getTaskResult", next()?)?;
-        let listed = next()?;
-        let size = |name: &str| {
-            let stat = serde_json::from_value::<Stat>(listed.get(name)?.clone()).ok()?;
-            stat.st_size.parse::<u64>().ok()
-        };
-        let mut child = Child { task, arch, images: Vec::new(), logs: Vec::new(), packages: Vec::new() };
-        for form in &watched.image.forms {
-            let name = watched.artifact_name(arch, *form);
-            if !made.files.contains(&name) {
-                return Ok(Err(format!("Koji task {} ({arch}) made no {name}", task.id)));
-            }
-            let Some(size) = size(&name) else {
-                return Ok(Err(format!("{name} of Koji task {} is not kept there any more", task.id)));
-            };
-            child.images.push((*form, name, size));
+    Ok((record, warnings))
+}
+
+fn links(settings: &Settings, record: &KojiRecord, harvest: &Harvest) -> Vec<Link> {
+    let mut links =
+        vec![Link { text: format!("Koji task {}", record.task), url: settings.task_page(record.task) }];
+    links.extend(
+        record.build.iter().map(|build| Link { text: build.nvr.clone(), url: settings.build_page(build.id) }),
+    );
+    links.extend(harvest.links.iter().cloned());
+    links
+}
+
+/// Fetches one image, while the hub hashes its own copy where it has not yet, and compares.
+async fn artifact(world: &World, image: &Image, folder: &Path) -> Result<Artifact, Fault> {
+    let World { hub, files, desk, .. } = world;
+    let Image { form, arch, name, size, .. } = image;
+    let wanted =
+        Wanted { url: image.url.clone(), size: *size, path: folder.join(name), headers: HeaderMap::new() };
+    let theirs = async {
+        match &image.check {
+            Check::Sha256(digest) => Ok(digest.to_ascii_lowercase()),
+            Check::Ask(folder) => digest_there(hub, folder, name, *size).await,
         }
-        let logs = made.logs.into_iter().filter(|name| is_plain(name));
-        child.logs.extend(logs.filter_map(|name| size(&name).map(|size| (name, size))));
-        child.packages = made.rpmlist.into_iter().map(Package::from).collect();
-        children.push(child);
-    }
-    Ok(Ok(children))
-}
-
-/// Whether a name is that of a file, and of nothing else.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
-}
-
-fn wanted(settings: &Settings, task: &Task, (name, size): &(String, u64), folder: &Path) -> Wanted {
-    let name_there = text::in_address(name, "");
-    let url = format!("{}/work/{}/{name_there}", settings.topurl.trim_end_matches('/'), task.folder());
-    Wanted { url, size: *size, path: folder.join(name) }
-}
-
-/// Fetches one image while the hub hashes its own copy, and compares.
-async fn artifact(
-    (hub, files, settings): (&Hub, &reqwest::Client, &Settings),
-    child: &Child<'_>,
-    (form, name, size): &(Form, String, u64),
-    folder: &Path,
-) -> Result<Artifact, Fault> {
-    let wanted = wanted(settings, child.task, &(name.clone(), *size), folder);
-    let (ours, theirs) =
-        tokio::try_join!(download::fetch(files, &wanted), digest_there(hub, child.task, name, *size))?;
+    };
+    let (ours, theirs) = tokio::try_join!(download::fetch(files, &wanted, desk), theirs)?;
     if ours != theirs {
         download::discard(&wanted);
         return Err(Fault::Retry(format!("{} is {ours}, and the hub says {theirs}", wanted.url)));
@@ -197,7 +185,7 @@ async fn artifact(
     download::keep(&wanted).map_err(Fault::retry)?;
     Ok(Artifact {
         form: *form,
-        arch: child.arch.to_owned(),
+        arch: arch.clone(),
         name: name.clone(),
         path: wanted.path.display().to_string(),
         size: *size,
@@ -206,22 +194,24 @@ async fn artifact(
 }
 
 /// The SHA-256 of a file as the hub computes it there and then.
-async fn digest_there(hub: &Hub, task: &Task, name: &str, size: u64) -> Result<String, Fault> {
+async fn digest_there(hub: &Hub, folder: &str, name: &str, size: u64) -> Result<String, Fault> {
     const METHOD: &str = "checkUpload";
-    let params = [json!(task.folder()), json!(name), keywords(json!({ "verify": "sha256" }))];
+    let params = [json!(folder), json!(name), keywords(json!({ "verify": "sha256" }))];
     let reply = hub.call_patiently(METHOD, &params).await?;
     let checked: Option<Checked> = client::typed(METHOD, reply)?;
     let Some(checked) = checked else {
-        return Err(Fault::GiveUp(format!("{name} of Koji task {} is gone", task.id)));
+        return Err(Fault::GiveUp(format!("{name} in {folder} of the hub is gone")));
     };
     if checked.size != size {
         let now = checked.size;
         return Err(Fault::Retry(format!(
-            "{name} of Koji task {} is changing: {size} bytes, now {now}",
-            task.id
+            "{name} in {folder} of the hub is changing: {size} bytes, now {now}"
         )));
     }
-    checked.hexdigest.ok_or_else(|| Fault::Retry(format!("the hub gives no sha256 of {name}")))
+    checked
+        .hexdigest
+        .map(|digest| digest.to_ascii_lowercase())
+        .ok_or_else(|| Fault::Retry(format!("the hub gives no sha256 of {name}")))
 }
 
 /// Why a task came to nothing, for a person.
@@ -231,27 +221,39 @@ pub(super) async fn why(hub: &Hub, settings: &Settings, tree: &Tree) -> Result<S
     if tree.task.state == State::Canceled {
         return Ok(format!("somebody canceled Koji task {id}: {page}"));
     }
-    let failed: Vec<&Task> = tree.children.iter().filter(|task| task.state == State::Failed).collect();
-    let asked: Vec<&Task> = if failed.is_empty() { vec![&tree.task] } else { failed };
-    // The text of a fault as a value: the hub would else answer with the fault itself.
-    let calls: Vec<_> = asked
-        .iter()
-        .map(|task| ("getTaskResult", vec![json!(task.id), keywords(json!({ "raise_fault": false }))]))
-        .collect();
+    let in_state = |state| tree.children.iter().filter(move |task: &&Task| task.state == state);
     let mut lines = Vec::new();
-    for (task, outcome) in asked.iter().zip(hub.multi(&calls).await?) {
-        let text = match outcome {
-            Ok(fault) => format!(
-                "{} (fault {})",
-                fault["faultString"].as_str().unwrap_or("it does not say why"),
-                fault["faultCode"]
-            ),
-            Err(error) => error.to_string(),
-        };
-        let part = task.label.as_ref().map(|arch| format!(" for {arch}")).unwrap_or_default();
-        let text = text::one_line(&text);
-        lines.push(format!("Koji task {}{part} failed: {text}", task.id));
+    for task in in_state(State::Failed) {
+        lines.push(told_fault(hub, task).await?);
+    }
+    if lines.is_empty() {
+        lines.push(told_fault(hub, &tree.task).await?);
+    }
+    let done: Vec<&str> = in_state(State::Closed).filter_map(|task| task.label.as_deref()).collect();
+    if !done.is_empty() {
+        lines.push(format!("done were: {}", done.join(", ")));
     }
     lines.push(page);
     Ok(lines.join("; "))
+}
+
+/// Why one task came to nothing, in one line.
+pub(super) async fn told_fault(hub: &Hub, task: &Task) -> Result<String, CallError> {
+    let part = task.label.as_ref().map(|arch| format!(" for {arch}")).unwrap_or_default();
+    let what = format!("Koji task {}{part}", task.id);
+    if task.state != State::Failed {
+        return Ok(format!("{what} is {}", task.state.word()));
+    }
+    // The text of a fault as a value: the hub would else answer with the fault itself.
+    let params = [json!(task.id), keywords(json!({ "raise_fault": false }))];
+    let text = match hub.call("getTaskResult", &params).await {
+        Ok(fault) => format!(
+            "{} (fault {})",
+            fault["faultString"].as_str().unwrap_or("it does not say why"),
+            fault.get("faultCode").unwrap_or(&Value::Null)
+        ),
+        Err(error @ CallError::Fault { .. }) => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    Ok(format!("{what} failed: {}", text::one_line(&text)))
 }

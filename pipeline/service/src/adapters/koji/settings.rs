@@ -19,7 +19,8 @@ pub struct Settings {
     /// The build target (`$version`).
     #[serde(default = "target")]
     pub target: String,
-    /// The tree that the installer comes from (`$version`); `$arch` is replaced by Koji.
+    /// The tree that the installer comes from (`$version`), for the tasks that need one; `$arch` is replaced by Koji.
+    #[serde(default)]
     pub install_tree: String,
     /// What the builder's tools take the system for (`$version`): `Fedora-NN`, `RHEL-X.Y`, `CentOS-X.Y` or `SL-X.Y`.
     #[serde(default = "distro")]
@@ -101,6 +102,11 @@ impl Settings {
     /// The page of a task.
     pub fn task_page(&self, task: i64) -> String {
         format!("{}/taskinfo?taskID={task}", self.weburl.trim_end_matches('/'))
+    }
+
+    /// The page of a build.
+    pub fn build_page(&self, build: i64) -> String {
+        format!("{}/buildinfo?buildID={build}", self.weburl.trim_end_matches('/'))
     }
 
     /// What TOML cannot say.

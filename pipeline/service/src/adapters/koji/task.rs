@@ -114,16 +114,16 @@ pub async fn find_tree(hub: &Hub, id: i64) -> Result<Option<Tree>, CallError> {
 
 /// Which tasks are listed.
 #[derive(Clone, Debug)]
-pub struct Listing {
+pub struct Listing<'a> {
     /// The kind.
-    pub method: &'static str,
+    pub method: &'a str,
     /// Whose; anybody's without it.
     pub owner: Option<i64>,
     /// Made after this time, in seconds since 1970.
     pub after: f64,
 }
 
-impl Listing {
+impl Listing<'_> {
     /// The parameters of `listTasks`: newest first, with what was asked for.
     pub fn params(&self) -> Vec<Value> {
         let mut options = json!({ "method": self.method, "createdAfter": self.after, "decode": true });

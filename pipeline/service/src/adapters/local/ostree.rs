@@ -5,6 +5,7 @@
 //! Must not know where commits are published.
 
 mod compose;
+mod composed;
 mod shape;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ const SPARE_MIB: u64 = 128;
 /// Builds the commit and the disk that a treefile describes.
 pub async fn build(workshop: &Workshop) -> Result<BuildOutput> {
     let request = &workshop.request;
+    if let Some(commit) = &request.composed {
+        return composed::finish(workshop, commit).await;
+    }
     let treefile = treefile::read(&request.definition.file, &request.definition.texts, &request.arch)?;
     let reference = treefile.reference.clone().ok_or_else(|| {
         anyhow!("{}: it names no ref: write ref: NAME/VERSION/ARCH/EDITION", request.definition.file)
@@ -81,19 +85,9 @@ fn version(workshop: &Workshop, treefile: &Treefile) -> String {
 
 async fn sysroot(workshop: &Workshop, commit: &Commit) -> Result<Sysroot> {
     workshop.say(&format!("committing to {}", commit.reference));
-    let path = workshop.desk.work().join("sysroot");
-    std::fs::create_dir_all(&path).map_err(|error| workshop.io(error, "cannot make the sysroot"))?;
-    let name = os_name(&workshop.root)?;
-    workshop.run("ostree", |ostree| ostree.args(["admin", "init-fs"]).arg(&path)).await?;
+    let name = os_name(&place::read(&workshop.root, "/usr/lib/os-release")?);
+    let path = empty_sysroot(workshop, &name).await?;
     let repository = path.join("ostree/repo");
-    workshop.run("ostree", |ostree| ostree.args(["admin", "os-init", &name]).arg(in_sysroot(&path))).await?;
-    for (key, value) in [("sysroot.bootloader", "none"), ("sysroot.readonly", "false")] {
-        workshop
-            .run("ostree", |ostree| {
-                ostree.arg(in_repository(&repository)).args(["config", "set", key, value])
-            })
-            .await?;
-    }
     let time = jiff::Timestamp::from_second(workshop.epoch()).context("cannot tell the time of the build")?;
     let labels = commit.selinux && workshop.root.join("usr/etc/selinux/config").exists();
     let labels = labels.then(|| format!("--selinux-policy={}", workshop.root.display()));
@@ -114,12 +108,36 @@ async fn sysroot(workshop: &Workshop, commit: &Commit) -> Result<Sysroot> {
     Ok(Sysroot { path, name, commit: id, reference: commit.reference.clone() })
 }
 
+/// A sysroot with nothing deployed in it yet.
+async fn empty_sysroot(workshop: &Workshop, name: &str) -> Result<PathBuf> {
+    let path = workshop.desk.work().join("sysroot");
+    std::fs::create_dir_all(&path).map_err(|error| workshop.io(error, "cannot make the sysroot"))?;
+    workshop.run("ostree", |ostree| ostree.args(["admin", "init-fs"]).arg(&path)).await?;
+    workshop.run("ostree", |ostree| ostree.args(["admin", "os-init", name]).arg(in_sysroot(&path))).await?;
+    let repository = path.join("ostree/repo");
+    for (key, value) in [("sysroot.bootloader", "none"), ("sysroot.readonly", "false")] {
+        workshop
+            .run("ostree", |ostree| {
+                ostree.arg(in_repository(&repository)).args(["config", "set", key, value])
+            })
+            .await?;
+    }
+    Ok(path)
+}
+
 /// The repository that is published: the commit, compressed object by object.
 async fn archive(workshop: &Workshop, sysroot: &Sysroot, reference: &str) -> Result<Artifact> {
     let path = workshop.artifact(Form::OstreeCommit);
     let (to, from) = (in_repository(&path), sysroot.path.join("ostree/repo"));
     workshop.run("ostree", |ostree| ostree.args(["init", "--mode=archive", &to])).await?;
     workshop.run("ostree", |ostree| ostree.args(["pull-local", &to]).arg(&from).arg(reference)).await?;
+    finish_archive(workshop, &sysroot.commit).await
+}
+
+/// Says in the archive what is in it.
+async fn finish_archive(workshop: &Workshop, commit: &str) -> Result<Artifact> {
+    let path = workshop.artifact(Form::OstreeCommit);
+    let to = in_repository(&path);
     workshop.run("ostree", |ostree| ostree.args(["summary", "--update", &to])).await?;
     let size = oci::size(&path)?;
     Ok(Artifact {
@@ -128,7 +146,7 @@ async fn archive(workshop: &Workshop, sysroot: &Sysroot, reference: &str) -> Res
         name: workshop.artifact_name(Form::OstreeCommit),
         path: path.display().to_string(),
         size,
-        digest: sysroot.commit.clone(),
+        digest: commit.to_owned(),
     })
 }
 
@@ -201,10 +219,10 @@ fn menu(sysroot: &Path) -> Result<String> {
     Ok(boot::menu(&entries, 0))
 }
 
-fn os_name(root: &Path) -> Result<String> {
-    let text = place::read(root, "/usr/lib/os-release")?;
-    let id = text.lines().find_map(|line| line.strip_prefix("ID=")).unwrap_or("linux");
-    Ok(id.trim_matches(['"', '\'']).to_owned())
+/// The name of the system that an `os-release` is of.
+fn os_name(os_release: &str) -> String {
+    let id = os_release.lines().find_map(|line| line.strip_prefix("ID=")).unwrap_or("linux");
+    id.trim_matches(['"', '\'']).to_owned()
 }
 
 fn in_repository(path: &Path) -> String {

@@ -3,19 +3,25 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::body::Bytes;
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Client, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::fetches::Desk;
 use crate::port::Fault;
 use crate::text::hex;
 
-/// Pieces that wait to be written: the network does not wait for the disk.
-const AHEAD: usize = 64;
+/// Bytes that are given to the writer at once: to wake it for each piece would cost more than to write it.
+const BATCH: usize = 2 << 20;
+
+/// Batches that wait to be written. More of them would be out of the processor's cache when their turn comes.
+const AHEAD: usize = 4;
 
 /// Bytes per piece when a part on disk is read again.
 const PIECE: usize = 1 << 20;
@@ -29,6 +35,8 @@ pub struct Wanted {
     pub size: u64,
     /// Where to.
     pub path: PathBuf,
+    /// What the server asks for beside the address, such as who asks.
+    pub headers: HeaderMap,
 }
 
 impl Wanted {
@@ -42,21 +50,23 @@ impl Wanted {
 
 /// Fetches what is still missing of a file and gives its SHA-256 in hex. The file is under its name when, and only
 /// when, somebody has compared that: see [`keep`].
-pub async fn fetch(client: &Client, wanted: &Wanted) -> Result<String, Fault> {
+pub async fn fetch(client: &Client, wanted: &Wanted, desk: &Arc<Desk>) -> Result<String, Fault> {
     if wanted.path.exists() {
         // An earlier look was interrupted after it.
         fs::rename(&wanted.path, wanted.part()).map_err(Fault::retry)?;
     }
     let (mut file, mut hasher) = begin(wanted).await.map_err(Fault::retry)?;
     let mut have = file.stream_position().map_err(Fault::retry)?;
+    desk.add(have);
     if have < wanted.size {
         let response = request(client, wanted, have).await?;
         if response.status() == StatusCode::OK && have > 0 {
             // The server sends it from the start.
             file.set_len(0).and_then(|()| file.rewind()).map_err(Fault::retry)?;
+            desk.take_back(have);
             (hasher, have) = (Sha256::new(), 0);
         }
-        hasher = stream(response, (file, hasher), wanted.size - have, wanted).await?;
+        hasher = stream(response, (file, hasher, desk.clone()), wanted.size - have, wanted).await?;
     }
     Ok(hex(&hasher.finalize()))
 }
@@ -98,7 +108,8 @@ async fn begin(wanted: &Wanted) -> Result<(File, Sha256)> {
 
 async fn request(client: &Client, wanted: &Wanted, from: u64) -> Result<Response, Fault> {
     let url = &wanted.url;
-    let mut request = client.get(url).header(header::ACCEPT_ENCODING, "identity");
+    let mut request =
+        client.get(url).headers(wanted.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
     if from > 0 {
         request = request.header(header::RANGE, format!("bytes={from}-"));
     }
@@ -130,25 +141,36 @@ fn begins_at(response: &Response) -> Option<u64> {
 /// Writes and hashes on a thread of its own what comes in.
 async fn stream(
     mut response: Response,
-    (file, hasher): (File, Sha256),
+    (file, hasher, desk): (File, Sha256, Arc<Desk>),
     missing: u64,
     wanted: &Wanted,
 ) -> Result<Sha256, Fault> {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let writer = write_on_thread(file, hasher, receiver);
-    let mut came = 0;
+    let writer = write_on_thread(file, hasher, Arc::clone(&desk), receiver);
+    let (mut came, mut batch, mut waiting) = (0, Vec::new(), 0);
     let outcome = loop {
         match response.chunk().await {
             Ok(Some(piece)) => {
                 came += piece.len() as u64;
-                if came > missing || sender.send(piece).await.is_err() {
+                if came > missing {
                     break Ok(());
+                }
+                desk.add(piece.len() as u64);
+                waiting += piece.len();
+                batch.push(piece);
+                if waiting >= BATCH {
+                    waiting = 0;
+                    if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                        break Ok(());
+                    }
                 }
             }
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
+    // What came is kept however it ended; a writer that is gone says why itself.
+    let _ = sender.send(batch).await;
     drop(sender);
     let written = writer.await.map_err(Fault::retry)?;
     let hasher =
@@ -157,7 +179,7 @@ async fn stream(
     let have = size - missing + came;
     if came > missing {
         discard(wanted);
-        return Err(Fault::Retry(format!("{url} is longer than the {size} bytes that the hub says")));
+        return Err(Fault::Retry(format!("{url} is longer than the {size} bytes that were said")));
     }
     if came < missing {
         let why =
@@ -170,13 +192,18 @@ async fn stream(
 fn write_on_thread(
     mut file: File,
     mut hasher: Sha256,
-    mut pieces: mpsc::Receiver<Bytes>,
+    desk: Arc<Desk>,
+    mut batches: mpsc::Receiver<Vec<Bytes>>,
 ) -> JoinHandle<std::io::Result<Sha256>> {
     spawn_blocking(move || {
-        while let Some(piece) = pieces.blocking_recv() {
-            hasher.update(&piece);
-            file.write_all(&piece)?;
+        while let Some(batch) = batches.blocking_recv() {
+            for piece in batch {
+                hasher.update(&piece);
+                file.write_all(&piece)?;
+            }
         }
+        // Until now the folder was this process's.
+        drop(desk);
         Ok(hasher)
     })
 }
