@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use async_trait::async_trait;
+use muster::ledger::Positions;
 use muster::upstream::{Digest, Upstream, Weighed};
 use muster_flow::change::{Change, Origin, What};
 use muster_flow::recipe::{Definition, Recipe};
@@ -47,7 +48,7 @@ impl Upstream for Standing {
         Ok((definition, vec![muster_specimen::test("boots")]))
     }
 
-    async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge) -> Result<Digest> {
+    async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge, _: &Positions) -> Result<Digest> {
         let weighed = messages.into_iter().map(|message| {
             let package = message.body.trim_matches('"').to_owned();
             let what = What::PackageTagged { nvr: format!("{package}-1-1"), package, tag: "f43".to_owned() };
@@ -58,8 +59,8 @@ impl Upstream for Standing {
                 what,
             };
             let touches = relevance::weigh(&change.what, None, knowledge);
-            Weighed { message: Some(message.id), change: Some(change), touches }
+            Weighed { message: Some(message.id), change: Some(change), touches, happenings: Vec::new() }
         });
-        Ok(Digest { weighed: weighed.collect(), parked: Vec::new() })
+        Ok(Digest { weighed: weighed.collect(), ..Digest::default() })
     }
 }

@@ -24,6 +24,8 @@ pub struct Settings {
     pub packages: PackageSources,
     /// The engine's pace.
     pub engine: Engine,
+    /// How long the database keeps what is over.
+    pub retention: Retention,
     /// The bus; without it only people, sweeps and the calendar bring changes.
     pub bus: Option<adapters::fedora_messaging::Settings>,
     /// The Koji hub that builds the images whose recipes say so.
@@ -107,6 +109,8 @@ pub struct Engine {
     pub look_ms: i64,
     /// Seconds between two sweeps for what the bus did not say.
     pub sweep_s: u64,
+    /// Seconds that a message may be later than a sweep before it counts as lost.
+    pub grace_s: i64,
     /// Seconds without a change before a scratch candidate starts.
     pub quiet_s: i64,
     /// Seconds after which a scratch candidate starts although changes still come.
@@ -129,6 +133,7 @@ impl Default for Engine {
             tick_ms: 500,
             look_ms: 250,
             sweep_s: 300,
+            grace_s: 900,
             quiet_s: 60,
             at_most_s: 900,
             parallel_builds: 1,
@@ -137,6 +142,27 @@ impl Default for Engine {
             backoff_s: 5,
             deadline_hours: 6,
         }
+    }
+}
+
+/// How long the database keeps what is over, in days.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Messages that were digested. It must be longer than the broker may deliver a message again.
+    pub messages_days: i64,
+    /// Changes that were weighed, and who told of what first. A release window of the last day is known by its change, so
+    /// that less than two days count as two.
+    pub changes_days: i64,
+    /// Journal lines of finished candidates.
+    pub journal_days: i64,
+    /// Parked messages that were dropped.
+    pub parked_days: i64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { messages_days: 30, changes_days: 90, journal_days: 365, parked_days: 90 }
     }
 }
 

@@ -3,6 +3,8 @@
 //! It knows the store, the rules and the upstream it reads from. It must not know a port: what is recorded here is
 //! done by the engine.
 
+pub(crate) mod untold;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,8 +21,8 @@ use muster_flow::relevance::{self, Admission, Knowledge, Touch};
 use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::config;
-use crate::store::{Admitted, Plan, Store};
-use crate::upstream::{Upstream, Weighed};
+use crate::store::{Admitted, Plan, Recording, Store};
+use crate::upstream::{Digest, Ledger, Upstream, Weighed};
 
 /// How many messages are digested in one transaction.
 const BATCH: u32 = 500;
@@ -82,9 +84,10 @@ impl Planner {
         }
         // What is on its way goes on, although what is new cannot be read for now: a recipe may be broken, or away.
         let digested = self.digest(&plan).await.unwrap_or_else(|error| put_off(&error));
+        let swept = self.weigh_sweep(&plan).await.unwrap_or_else(|error| put_off(&error));
         let weighed = self.weigh_changes(&plan).await.unwrap_or_else(|error| put_off(&error));
         self.read_open().await?;
-        let mut moved = digested > 0 || weighed > 0;
+        let mut moved = digested > 0 || swept > 0 || weighed > 0;
         let ids: Vec<CandidateId> = self.open.keys().cloned().collect();
         for id in ids {
             // A burst of messages is digested as a whole before anything starts because of it.
@@ -102,10 +105,33 @@ impl Planner {
         }
         let count = messages.len();
         let knowledge = knowledge(&self.store, &*self.upstream).await?;
-        let digest = self.upstream.digest(messages, &knowledge).await.context("cannot digest messages")?;
+        let positions = self.store.positions().await?;
+        let digest = self.upstream.digest(messages, &knowledge, &positions).await;
+        let digest = digest.context("cannot digest messages")?;
         self.store.park(&digest.parked).await?;
-        self.record(plan, &digest.weighed, &knowledge).await?;
+        self.record(plan, digest, &knowledge).await?;
         Ok(count)
+    }
+
+    /// Weighs what the last sweep read; returns how many changes it found. What is not recorded here is found by the
+    /// next one.
+    async fn weigh_sweep(&mut self, plan: &Plan) -> Result<usize> {
+        let Some(swept) = self.upstream.take_swept() else { return Ok(0) };
+        if swept.fence != plan.fence() {
+            // Another process planned in between, and may know more than was read before.
+            return Ok(0);
+        }
+        let knowledge = knowledge(&self.store, &*self.upstream).await?;
+        let mut ledger = Ledger { positions: self.store.positions().await?, held: BTreeMap::new() };
+        for source in &swept.changed {
+            ledger.held.insert(source.clone(), self.store.held(source).await?);
+        }
+        let digest = self.upstream.news(&swept, &knowledge, &ledger).await.context("cannot weigh a sweep")?;
+        let found = self.record(plan, digest, &knowledge).await?;
+        if found > 0 {
+            tracing::warn!(changes = found, "a sweep found changes that no message had brought");
+        }
+        Ok(found)
     }
 
     /// Weighs the changes that people, sweeps and the calendar brought; returns how many.
@@ -123,26 +149,31 @@ impl Planner {
                     Origin::Message { .. } | Origin::Sweep { .. } | Origin::Calendar => None,
                 };
                 let touches = relevance::weigh(&change.what, person, &knowledge);
-                Weighed { message: None, change: Some(change), touches }
+                Weighed { message: None, change: Some(change), touches, happenings: Vec::new() }
             })
             .collect();
-        self.record(plan, &weighed, &knowledge).await?;
-        Ok(weighed.len())
+        self.record(plan, Digest { weighed, ..Digest::default() }, &knowledge).await
     }
 
-    /// Admits every touch and records it all.
-    async fn record(&mut self, plan: &Plan, weighed: &[Weighed], knowledge: &Knowledge) -> Result<()> {
+    /// Leaves what nobody told of before, admits every touch, and records it all. Returns how many changes there are.
+    async fn record(&mut self, plan: &Plan, digest: Digest, knowledge: &Knowledge) -> Result<usize> {
+        let happenings = digest.weighed.iter().flat_map(|weighed| &weighed.happenings);
+        let told = self.store.told(happenings).await?;
+        let (weighed, heard) = untold::untold(digest.weighed, told);
         self.read_open().await?;
         let mut open: Vec<Candidate> = self.open.values().map(|known| known.candidate.clone()).collect();
         let mut admitted = Vec::new();
-        for one in weighed {
+        for one in &weighed {
             let (Some(change), Ok(touches)) = (&one.change, &one.touches) else { continue };
             for touch in touches {
                 let admission = self.admit(change, touch, &mut open, knowledge).await?;
                 admitted.push(admission);
             }
         }
-        self.store.weighed(plan, weighed, &admitted).await
+        let recording =
+            Recording { weighed: &weighed, admitted: &admitted, heard: &heard, notes: &digest.notes };
+        self.store.weighed(plan, recording).await?;
+        Ok(weighed.iter().filter(|weighed| weighed.change.is_some()).count())
     }
 
     async fn admit(

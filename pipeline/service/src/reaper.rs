@@ -1,7 +1,7 @@
-//! Removes what nobody owns any more: guests whose job is over, private uploads of candidates that are over, and job
-//! folders whose step is unknown or whose candidate is long over.
+//! Removes what nobody owns any more: guests whose job is over, private uploads of candidates that are over, job
+//! folders whose step is unknown or whose candidate is long over, and facts that nobody will ask for again.
 //!
-//! It only ever removes what carries our mark, a `key` file, and only after a time of grace.
+//! Outside it only ever removes what carries our mark, a `key` file, and only after a time of grace.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,11 +15,14 @@ use muster_flow::step::StepKey;
 use tokio::task::spawn_blocking;
 
 use crate::adapters::destination::Destinations;
+use crate::adapters::koji::changes::OVERLAP;
 use crate::adapters::qemu;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::job;
 use crate::store::Store;
+use crate::store::prune::Kept;
+use crate::story::words;
 
 /// How long a folder is left alone although no step is known for it.
 const GRACE: SignedDuration = SignedDuration::from_hours(1);
@@ -40,6 +43,7 @@ pub async fn reap(
         guests(settings).await,
         uploads(store, settings, destinations, clock).await,
         folders(store, settings, clock).await,
+        facts(store, settings, clock).await,
     ] {
         match looked {
             Ok(removed) => all.extend(removed),
@@ -92,6 +96,26 @@ async fn folders(store: &Store, settings: &Settings, clock: &Clock) -> Result<Ve
     }
     all.extend(spawn_blocking(move || remove(over)).await?);
     Ok(all)
+}
+
+/// Removes facts that are over for longer than they are kept.
+async fn facts(store: &Store, settings: &Settings, clock: &Clock) -> Result<Vec<Removed>> {
+    let since = |days: i64| clock.now() - SignedDuration::from_hours(24 * days.max(1));
+    let retention = &settings.retention;
+    let kept = Kept {
+        messages: since(retention.messages_days),
+        changes: since(retention.changes_days.max(2)),
+        journal: since(retention.journal_days),
+        parked: since(retention.parked_days),
+        // A sweep that was read before the last one may be weighed yet.
+        events: 2 * OVERLAP,
+        grace: SignedDuration::from_secs(settings.engine.grace_s),
+    };
+    let pruned = store.prune(&kept).await?;
+    let words = pruned
+        .into_iter()
+        .map(|(count, what)| Ok(words::count(usize::try_from(count).unwrap_or(usize::MAX), what)));
+    Ok(words.collect())
 }
 
 /// Removes folders of jobs that are over, save where a process is still at work.

@@ -11,6 +11,7 @@ use muster_flow::announce::{Announce, Announced, Announcement};
 use muster_flow::step::{Handle, StepKey};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -23,11 +24,11 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::engine::{Engine, Wake};
 use crate::job::Jobs;
-use crate::planner::{self, Planner};
+use crate::planner::Planner;
 use crate::port::{Fault, Observation, Port, Ports};
 use crate::sources::Sources;
 use crate::store::Store;
-use crate::{reaper, web};
+use crate::{reaper, sweep, web};
 
 /// How often the reaper looks.
 const REAPING: Duration = Duration::from_mins(1);
@@ -51,12 +52,13 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.service.listen))?;
     tracing::info!("serving on {}", settings.url());
+    let reconnected = Notify::new();
     let ended = tokio::select! {
         () = engine.run(&mut planner) => Ok("the engine"),
         result = serve_pages(listener, pages) => result.map(|()| "the pages"),
-        result = consume(&settings, &store, &clock, engine.wake()) => result.map(|()| "the consumer"),
+        result = consume(&settings, &store, &clock, (engine.wake(), &reconnected)) => result.map(|()| "the consumer"),
         () = reap(&store, &settings, &destinations, &clock) => Ok("the reaper"),
-        () = sweep(&store, &sources, &engine) => Ok("the sweeper"),
+        () = sweep::forever(&store, &sources, &engine, &reconnected) => Ok("the sweeper"),
         () = look_at_ended(&store, ended_jobs, engine.wake()) => Ok("the jobs"),
         result = told_to_stop() => result.map(|()| "a signal"),
     };
@@ -117,11 +119,16 @@ async fn serve_pages(listener: TcpListener, pages: axum::Router) -> Result<()> {
     axum::serve(listener, pages).await.context("cannot serve pages")
 }
 
-async fn consume(settings: &Settings, store: &Store, clock: &Clock, wake: Wake) -> Result<()> {
+async fn consume(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    (wake, reconnected): (Wake, &Notify),
+) -> Result<()> {
     let Some(bus) = &settings.bus else { return std::future::pending().await };
     let sink = |batch: &consumer::Batch| keep(store, batch, &wake);
     // Whoever drops this future ends the consumer; what was not acknowledged comes again.
-    consumer::run(bus, clock, sink, tell, CancellationToken::new()).await
+    consumer::run(bus, clock, sink, |event| tell(event, reconnected), CancellationToken::new()).await
 }
 
 /// Keeps a batch durably, so that it may be acknowledged.
@@ -138,9 +145,13 @@ fn keep(store: &Store, batch: &consumer::Batch, wake: &Wake) -> impl Future<Outp
     }
 }
 
-fn tell(event: consumer::Event) {
+fn tell(event: consumer::Event, reconnected: &Notify) {
     match event {
-        consumer::Event::Connected => tracing::info!("messages come in from the bus"),
+        consumer::Event::Connected => {
+            tracing::info!("messages come in from the bus");
+            // What was sent while nobody listened is not sent again.
+            reconnected.notify_one();
+        }
         consumer::Event::Lost(reason, wait) => {
             tracing::warn!(wait_ms = wait.as_millis(), "the bus is away: {reason}");
         }
@@ -163,32 +174,6 @@ async fn reap(store: &Store, settings: &Settings, destinations: &Destinations, c
         }
         tokio::time::sleep(REAPING).await;
     }
-}
-
-/// Looks at every source, now and then, for what the bus did not say.
-async fn sweep(store: &Store, sources: &Sources, engine: &Engine) {
-    loop {
-        match sweep_once(store, sources).await {
-            Ok(0) => {}
-            Ok(found) => {
-                tracing::warn!(changes = found, "a sweep found changes that no message had brought");
-                engine.wake().plan();
-            }
-            Err(error) => tracing::error!("cannot sweep: {error:#}"),
-        }
-        tokio::time::sleep(engine.sweeping()).await;
-    }
-}
-
-async fn sweep_once(store: &Store, sources: &Sources) -> Result<usize> {
-    let knowledge = planner::knowledge(store, sources).await?;
-    let swept = sources.intake.sweep(&knowledge).await?;
-    let mut found = 0;
-    for change in &swept.changes {
-        found += usize::from(store.ask(change).await?);
-    }
-    sources.intake.settle(swept).await?;
-    Ok(found)
 }
 
 async fn told_to_stop() -> Result<()> {

@@ -11,9 +11,10 @@ use muster_flow::smoketest::Test;
 use crate::adapters::definitions::Definitions;
 use crate::clock::Clock;
 use crate::config::{PackageSources, Settings};
-use crate::intake::Intake;
+use crate::intake::{Intake, Swept};
+use crate::ledger::Positions;
 use crate::smoketests;
-use crate::upstream::{Digest, Upstream};
+use crate::upstream::{Digest, Ledger, Upstream};
 use muster_message::Incoming;
 
 /// Recipes, definitions and packages, read where they are made.
@@ -29,7 +30,9 @@ impl Sources {
     pub fn new(settings: &Settings, clock: Clock) -> Result<Self> {
         let state = &settings.service.state;
         let definitions = Definitions::new(settings.definitions.clone(), state, clock.clone())?;
-        Ok(Sources { intake: Intake::new(definitions, state, clock)?, packages: settings.packages.clone() })
+        let hub = settings.koji.as_ref().map(|koji| koji.hub.as_str());
+        let intake = Intake::new(definitions, hub, state, clock)?;
+        Ok(Sources { intake, packages: settings.packages.clone() })
     }
 }
 
@@ -60,7 +63,20 @@ impl Upstream for Sources {
         Ok((definition, tests))
     }
 
-    async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge) -> Result<Digest> {
-        self.intake.digest(messages, knowledge).await
+    async fn digest(
+        &self,
+        messages: Vec<Incoming>,
+        knowledge: &Knowledge,
+        positions: &Positions,
+    ) -> Result<Digest> {
+        self.intake.digest(messages, knowledge, positions).await
+    }
+
+    fn take_swept(&self) -> Option<Swept> {
+        self.intake.take_swept()
+    }
+
+    async fn news(&self, swept: &Swept, knowledge: &Knowledge, ledger: &Ledger) -> Result<Digest> {
+        self.intake.news(swept, knowledge, ledger).await
     }
 }

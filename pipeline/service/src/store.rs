@@ -3,9 +3,12 @@
 //! The same SQL serves SQLite and PostgreSQL. No transaction is held while anything outside happens: every method
 //! here begins and ends its own.
 
+pub mod heard;
 mod inbox;
+mod ledger;
 mod people;
 mod plan;
+pub mod prune;
 mod read;
 mod steps;
 
@@ -23,7 +26,7 @@ use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
-pub use plan::{Admitted, Plan};
+pub use plan::{Admitted, Plan, Recording};
 pub use read::{JournalLine, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};
 
@@ -208,6 +211,13 @@ impl Store {
         self.clock.now()
     }
 
+    /// A number that follows the clock, in microseconds, and never stands still within one process.
+    fn sequence(&self) -> i64 {
+        let microseconds = self.now().as_microsecond();
+        let last = self.writer.last.fetch_max(microseconds, Ordering::Relaxed);
+        if microseconds > last { microseconds } else { self.writer.last.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
     /// Adds a line to the journal within a transaction.
     async fn journal_in(
         &self,
@@ -215,19 +225,10 @@ impl Store {
         candidate: &str,
         text: &str,
     ) -> Result<()> {
-        let at = self.now();
-        // The sequence follows the clock, and never stands still within one process.
-        let microseconds = at.as_microsecond();
-        let last = self.writer.last.fetch_max(microseconds, Ordering::Relaxed);
-        let seq = if microseconds > last {
-            microseconds
-        } else {
-            self.writer.last.fetch_add(1, Ordering::Relaxed) + 1
-        };
         sqlx::query("INSERT INTO journal (seq, writer, at, candidate, text) VALUES ($1, $2, $3, $4, $5)")
-            .bind(seq)
+            .bind(self.sequence())
             .bind(&self.writer.name)
-            .bind(at.as_millisecond())
+            .bind(self.now().as_millisecond())
             .bind(candidate)
             .bind(text)
             .execute(&mut **transaction)

@@ -8,6 +8,7 @@ pub mod words;
 pub mod mark;
 pub mod next_action;
 pub mod packages;
+pub mod source;
 pub mod wait;
 pub mod timeline;
 pub mod boot;

@@ -1,6 +1,6 @@
 //! The second seam: where changes are read again. A message is only a hint; what it says is asked for here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -9,6 +9,8 @@ use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::{Knowledge, Touch};
 use muster_flow::smoketest::Test;
 
+use crate::intake::Swept;
+use crate::ledger::{Happening, Held, Note, Positions};
 use muster_message::{Incoming, Parked};
 
 /// The sources of recipes, definitions and packages. Everything here only reads.
@@ -23,17 +25,43 @@ pub trait Upstream: Send + Sync {
     /// A recipe's definition with all it includes, and its smoketests, as they are now.
     async fn freeze(&self, recipe: &Recipe) -> Result<(Definition, Vec<Test>)>;
 
-    /// What messages say, asked for again at the source and weighed.
-    async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge) -> Result<Digest>;
+    /// What messages say, asked for again at the source and weighed; `positions` is up to where the sources are known.
+    async fn digest(
+        &self,
+        messages: Vec<Incoming>,
+        knowledge: &Knowledge,
+        positions: &Positions,
+    ) -> Result<Digest>;
+
+    /// What the last sweep read, once.
+    fn take_swept(&self) -> Option<Swept> {
+        None
+    }
+
+    /// What of a sweep is not recorded, weighed.
+    async fn news(&self, _swept: &Swept, _knowledge: &Knowledge, _ledger: &Ledger) -> Result<Digest> {
+        Ok(Digest::default())
+    }
 }
 
-/// What came of messages. Every message is in one of the two lists.
+/// What is recorded of the sources.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Up to where each is known.
+    pub positions: Positions,
+    /// What the package repositories hold that have changed.
+    pub held: BTreeMap<String, Held>,
+}
+
+/// What came of messages, or of a sweep. Every message is in one of the two lists.
 #[derive(Debug, Default)]
 pub struct Digest {
-    /// Messages that were understood.
+    /// What was understood.
     pub weighed: Vec<Weighed>,
     /// Messages that a person must look at.
     pub parked: Vec<Parked>,
+    /// What is to be remembered of the sources.
+    pub notes: Vec<Note>,
 }
 
 /// A change with what it was weighed to do.
@@ -45,4 +73,6 @@ pub struct Weighed {
     pub change: Option<Change>,
     /// The recipes it touches, or why there are none.
     pub touches: Result<Vec<Touch>, String>,
+    /// What happened at the sources that it was read again at.
+    pub happenings: Vec<Happening>,
 }

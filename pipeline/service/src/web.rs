@@ -11,6 +11,7 @@ pub mod boot;
 pub mod packages;
 pub mod images;
 pub mod lists;
+pub mod sources;
 pub mod files;
 pub mod mirror;
 
@@ -65,6 +66,7 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/images", get(images::html))
         .route("/waits", get(lists::waits_html))
         .route("/changes", get(lists::changes_html))
+        .route("/sources", get(sources::html))
         .route("/parked", get(lists::parked_html))
         .route("/api", get(lists::api_html))
         .route("/api/candidates", get(candidates::json))
@@ -74,9 +76,11 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/api/images", get(images::json))
         .route("/api/waits", get(lists::waits_json))
         .route("/api/changes", get(lists::changes_json))
+        .route("/api/sources", get(sources::json))
         .route("/api/parked", get(lists::parked_json))
         .route("/api/journal", get(lists::journal_json))
         .route("/healthz", get(health))
+        .route("/metrics", get(sources::metrics))
         .with_state(pages);
     let with_pages = with_pages.route("/style.css", get(style));
     mirror::serve(with_pages, settings).layer(map_response(guard))

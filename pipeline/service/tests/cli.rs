@@ -6,7 +6,9 @@ mod tale;
 use std::path::Path;
 use std::time::Duration;
 
+use muster::ledger::{Kind, Note};
 use muster::program::{Finished, Program};
+use muster::store::Recording;
 use muster_flow::candidate::{CandidateId, Life, Purpose, Stage};
 use muster_flow::change::{Origin, What, Wish};
 use serde_json::Value;
@@ -113,6 +115,20 @@ async fn status_lists_what_is_on_its_way_and_what_is_stuck() {
     let status = desk.json(&["status"]).await;
     assert_eq!(status["waits"][0]["who"], "the operators of this service");
     assert_eq!(status["parked"], 0);
+    assert_eq!(status["sources"]["sources"].as_array().unwrap().len(), 0);
+    let fault = [Note::Fault {
+        source: "tag f43 of https://koji.example.org/kojihub".to_owned(),
+        kind: Kind::Koji,
+        reason: "no answer from Koji".to_owned(),
+    }];
+    desk.tale.pass(0).await;
+    let recording = Recording { notes: &fault, ..Recording::default() };
+    desk.tale.store.weighed(&desk.tale.plan, recording).await.unwrap();
+    let said = desk.says(&["status"]).await;
+    let expected = "No bus is configured: sweeps found 0 changes. One source cannot be read.\n  \
+                    tag f43 of https://koji.example.org/kojihub was last read never: no answer from Koji";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(desk.json(&["status"]).await["sources"]["sources"][0]["kind"], "koji");
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ impl KojiHub {
         let mut state = self.state.lock();
         let event = state.next_event();
         let id = event;
+        state.tags.entry(tag.to_owned()).or_default();
         let build = build.map(str::to_owned);
         state.history.push(Tagging { tag: tag.to_owned(), build, id, began: event, ended: None });
         event
@@ -70,19 +71,30 @@ impl State {
         json!({ "id": self.event, "ts": 1_795_252_022.0 })
     }
 
-    pub fn query_history(&self, args: &Args) -> Value {
-        let after = args.get(usize::MAX, "afterEvent").as_i64().unwrap_or(0);
-        let tag = args.text(usize::MAX, "tag");
+    pub fn query_history(&self, args: &Args) -> Reply {
+        let after = args.get(usize::MAX, "afterEvent").as_i64();
+        let (tag, build) = (args.text(usize::MAX, "tag"), args.text(usize::MAX, "build"));
+        if let Some(tag) = tag.as_ref().filter(|tag| !self.tags.contains_key(*tag)) {
+            return fault(1000, format!("No such tagInfo: '{tag}'"));
+        }
+        if let Some(build) = &build
+            && !self.history.iter().any(|stay| stay.build.join("-") == *build)
+        {
+            return fault(1000, format!("No such build: '{build}'"));
+        }
         let rows = self.history.iter().filter(|stay| tag.as_ref().is_none_or(|tag| *tag == stay.tag));
-        let rows = rows.filter(|stay| stay.began > after || stay.ended.is_some_and(|ended| ended > after));
+        let rows = rows.filter(|stay| build.as_ref().is_none_or(|build| *build == stay.build.join("-")));
+        let rows = rows.filter(|stay| {
+            after.is_none_or(|after| stay.began > after || stay.ended.is_some_and(|ended| ended > after))
+        });
         let rows = rows.map(|stay| {
             json!({ "tag.name": stay.tag, "tag_id": 1, "name": stay.build[0], "version": stay.build[1],
                 "release": stay.build[2], "epoch": null, "build_id": stay.id, "build.state": 1,
                 "create_event": stay.began, "create_ts": 1_795_252_022.0, "creator_id": 1, "creator_name": "releng",
-                "revoke_event": stay.ended, "revoke_ts": null, "revoker_id": null, "revoker_name": null,
-                "active": if stay.ended.is_none() { Some(true) } else { None } })
+                "revoke_event": stay.ended, "revoke_ts": stay.ended.map(|_| 1_795_252_022.0), "revoker_id": null,
+                "revoker_name": null, "active": if stay.ended.is_none() { Some(true) } else { None } })
         });
-        json!({ "tag_listing": rows.collect::<Vec<_>>() })
+        Reply::Value(json!({ "tag_listing": rows.collect::<Vec<_>>() }))
     }
 
     pub fn list_tagged(&self, args: &Args) -> Reply {

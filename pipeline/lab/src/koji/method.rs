@@ -103,7 +103,7 @@ impl State {
             "getBuildConfig" => return self.build_config(args),
             "getPackageConfig" => self.package_config(args),
             "getLastEvent" => self.last_event(),
-            "queryHistory" => self.query_history(args),
+            "queryHistory" => return self.query_history(args),
             "listTagged" => return self.list_tagged(args),
             other => return fault(1000, format!("Invalid method: {other}")),
         };

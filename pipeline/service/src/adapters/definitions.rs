@@ -1,7 +1,7 @@
 //! Where recipes, definitions and smoketests are read from: a plain folder, or a branch of a git repository.
 //!
 //! It knows files and git. It must not know what a change is, nor weigh anything: it says what is there now, and what
-//! has changed since it was last looked at.
+//! has changed since a commit.
 
 mod git;
 mod recipes;
@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use muster_definition::kickstart::{self, Syntax};
 use muster_definition::{Directory, Source, SourceError, treefile};
 use muster_flow::recipe::{Definition, Product, Recipe};
@@ -58,17 +59,19 @@ pub struct Tree {
     pub commit: String,
 }
 
-/// What was pushed since the last look that was settled.
+/// What was pushed since a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// The commit that was settled last; empty when there is none.
+    /// The commit.
     pub from: String,
-    /// The tip of the branch.
+    /// The tip of the branch; the same, when nothing was pushed.
     pub to: String,
     /// The branch.
     pub branch: String,
-    /// The files that differ.
+    /// The files that differ; none also when nobody can tell any more.
     pub files: Vec<String>,
+    /// When it was looked.
+    pub looked: Timestamp,
 }
 
 /// Reads recipes and definitions.
@@ -150,20 +153,28 @@ impl Definitions {
         Ok(files)
     }
 
-    /// Asks the repository now, and says what has been pushed since the last settled look. `None` when nothing was, or
-    /// when the definitions lie in a plain folder, which has no pushes.
-    pub async fn look(&self) -> Result<Option<Pushed>> {
+    /// Asks the repository now where its branch ends, and fetches it when that is somewhere else.
+    pub async fn look(&self) -> Result<()> {
         match &self.place {
-            Place::Folder(_) => Ok(None),
+            Place::Folder(_) => Ok(()),
             Place::Git(mirror) => mirror.look().await,
         }
     }
 
-    /// Remembers that what was pushed up to `commit` has been dealt with.
-    pub async fn settle(&self, commit: &str) -> Result<()> {
+    /// What had been pushed at the last look since a commit, or, when it is `None`, since the first look of all. A plain
+    /// folder has no pushes.
+    pub async fn pushed_since(&self, commit: Option<&str>) -> Result<Option<Pushed>> {
         match &self.place {
-            Place::Folder(_) => Ok(()),
-            Place::Git(mirror) => mirror.settle(commit).await,
+            Place::Folder(_) => Ok(None),
+            Place::Git(mirror) => mirror.pushed_since(commit).await.map(Some),
+        }
+    }
+
+    /// What is watched, in words.
+    pub fn name(&self) -> String {
+        match self.settings.branch.as_str() {
+            "" => format!("definitions at {}", self.settings.path),
+            branch => format!("definitions at {}, branch {branch}", self.settings.path),
         }
     }
 

@@ -58,6 +58,11 @@ impl PackageRepositories {
         Ok(PackageRepositories { http: crate::http::client()?, known: Mutex::new(HashMap::new()) })
     }
 
+    /// What the repository at `baseurl` held when it was last looked at.
+    pub async fn last(&self, baseurl: &str) -> Option<Arc<Index>> {
+        self.known.lock().await.get(baseurl).cloned()
+    }
+
     /// What the repository at `baseurl` (`file:`, `http:` or `https:`) holds now.
     pub async fn index(&self, baseurl: &str) -> Result<Arc<Index>> {
         // One look at a time: two at once would only read the same metadata twice.

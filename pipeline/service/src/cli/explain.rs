@@ -34,9 +34,10 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let store = call.store().await?;
     let sources = Sources::new(&call.settings, call.clock.clone())?;
     let knowledge = planner::knowledge(&store, &sources).await?;
+    let positions = store.positions().await?;
     let open = store.open_candidates().await?;
     let bus = call.settings.bus.clone().unwrap_or_default();
-    let explanation = sources.intake.explain(&dump, &bus, &knowledge, &open).await?;
+    let explanation = sources.intake.explain(&dump, &bus, (&knowledge, &positions), &open).await?;
     call.say(explanation.to_string().trim_end(), &explanation)?;
     Ok(Ending::Done)
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::call::{Call, Ending, Failure};
 use super::output;
 use crate::story::Brief;
+use crate::story::source::Sources;
 use crate::story::wait::{MUSTER, Wait};
 
 /// How many finished candidates are shown.
@@ -32,6 +33,8 @@ struct Status {
     waits: Vec<Wait>,
     /// How many messages could not be understood.
     parked: usize,
+    /// Where changes come from, and how much the bus lost.
+    sources: Sources,
 }
 
 pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
@@ -42,6 +45,7 @@ pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
         finished: Vec::new(),
         waits: teller.waits().await?,
         parked: teller.store.parked().await?.len(),
+        sources: teller.sources().await?,
     };
     for candidate in open.iter().rev() {
         status.open.push(teller.brief(candidate, &open).await?);
@@ -75,6 +79,16 @@ fn words(status: &Status) -> String {
             "{} could not be understood: see `muster parked`",
             crate::story::words::count(status.parked, "message")
         );
+    }
+    if !status.sources.sources.is_empty() {
+        let _ = writeln!(text, "{}", status.sources.headline);
+    }
+    for source in &status.sources.sources {
+        if let Some(fault) = &source.fault {
+            let line = format!("{} was last read {}: {}", source.source, source.lag(), output::plain(fault));
+            text.push_str(&output::wrap(&line, "  ", 100));
+            text.push('\n');
+        }
     }
     text
 }

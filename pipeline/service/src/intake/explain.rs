@@ -9,8 +9,10 @@ use muster_flow::relevance::{Admission, Knowledge, Touch, admit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::look::Look;
 use super::{Intake, change};
 use crate::adapters::fedora_messaging::Settings;
+use crate::ledger::Positions;
 use muster_message::{Incoming, schemas};
 
 /// What a message would do.
@@ -66,7 +68,7 @@ impl Intake {
         &self,
         dump: &str,
         bus: &Settings,
-        knowledge: &Knowledge,
+        (knowledge, positions): (&Knowledge, &Positions),
         open: &[Candidate],
     ) -> Result<Explanation> {
         let dumped: Dumped = serde_json::from_str(dump)
@@ -95,11 +97,14 @@ impl Intake {
             body: String::new(),
             sent_at: sent_at.and_then(|text| text.parse().ok()),
         };
-        // The look is never ended, so nothing is noted.
-        let mut look = self.begin_look(knowledge);
+        // What it notes is not recorded.
+        let mut look = Look::begin(self, knowledge, positions);
+        look.ask_koji(&whats).await;
         for (number, what) in whats.into_iter().enumerate() {
-            let (change, touches) = look.confirm(change(&message, number, what, &self.clock)).await;
-            explanation.changes.push(explained(change, touches, open));
+            let weighed = look.confirm(change(&message, number, what, &self.clock)).await;
+            if let Some(change) = weighed.change {
+                explanation.changes.push(explained(change, weighed.touches, open));
+            }
         }
         Ok(explanation)
     }

@@ -8,13 +8,18 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::adapters::definitions;
 use crate::adapters::fedora_messaging::Settings;
+use crate::planner::untold::untold;
 use crate::program::Program;
+use crate::store::{Recording, Store};
+use crate::upstream::Ledger;
 
-/// A git repository with one recipe, a package repository, and what is known.
+/// A git repository with one recipe, a package repository, a database, and what is known.
 struct World {
     folder: tempfile::TempDir,
+    store: Store,
     intake: Intake,
     knowledge: Knowledge,
+    clock: Clock,
 }
 
 impl World {
@@ -56,24 +61,29 @@ impl World {
             recipes,
             ..Knowledge::default()
         };
-        let intake = Intake::new(definitions, &root.join("state"), clock).unwrap();
-        World { folder, intake, knowledge }
+        let intake = Intake::new(definitions, None, &root.join("state"), clock.clone()).unwrap();
+        let database = format!("sqlite://{}", root.join("facts.db").display());
+        let store = Store::open(&database, clock.clone()).await.unwrap();
+        World { folder, store, intake, knowledge, clock }
     }
 
     fn repository(&self, packages: &[(&str, &str)]) {
         write_repository(self.folder.path(), packages);
     }
 
-    /// What a service knows that starts anew on the same state.
-    fn restarted(&self) -> Intake {
-        let clock = Clock::system();
-        let settings = definitions::Settings {
-            path: self.folder.path().join("defs").display().to_string(),
-            ..definitions::Settings::default()
-        };
+    /// The service starts anew on the same state.
+    fn restart(&mut self) {
         let state = self.folder.path().join("state");
-        let definitions = Definitions::new(settings, &state, clock.clone()).unwrap();
-        Intake::new(definitions, &state, clock).unwrap()
+        let definitions = Definitions::new(self.settings(), &state, self.clock.clone()).unwrap();
+        self.intake = Intake::new(definitions, None, &state, self.clock.clone()).unwrap();
+    }
+
+    fn settings(&self) -> definitions::Settings {
+        definitions::Settings {
+            path: self.folder.path().join("defs").display().to_string(),
+            branch: "main".to_owned(),
+            ..definitions::Settings::default()
+        }
     }
 
     async fn push(&self, file: &str) {
@@ -83,19 +93,56 @@ impl World {
         git(&defs, &["commit", "-qam", "more"]).await;
     }
 
+    async fn digest(&self, messages: Vec<Incoming>) -> Digest {
+        let positions = self.store.positions().await.unwrap();
+        self.intake.digest(messages, &self.knowledge, &positions).await.unwrap()
+    }
+
     async fn weigh(&self, messages: Vec<Incoming>) -> Vec<Weighed> {
         let count = messages.len();
-        let digest = self.intake.digest(messages, &self.knowledge).await.unwrap();
+        let digest = self.digest(messages).await;
         assert!(digest.parked.is_empty(), "{:?}", digest.parked);
-        assert_eq!(digest.weighed.len(), count);
-        digest.weighed
+        let weighed = self.record(digest).await;
+        assert_eq!(weighed.len(), count);
+        weighed
+    }
+
+    /// Records it as the planner does, save that nothing is admitted.
+    async fn record(&self, digest: Digest) -> Vec<Weighed> {
+        let plan = self.store.plan().await.unwrap().unwrap();
+        let happenings = digest.weighed.iter().flat_map(|weighed| &weighed.happenings);
+        let told = self.store.told(happenings).await.unwrap();
+        let (weighed, heard) = untold(digest.weighed, told);
+        let recording = Recording { weighed: &weighed, admitted: &[], heard: &heard, notes: &digest.notes };
+        self.store.weighed(&plan, recording).await.unwrap();
+        self.clock.advance(jiff::SignedDuration::from_secs(1));
+        weighed
+    }
+
+    /// Reads every source; what it read is to be weighed.
+    async fn read(&self) -> Swept {
+        let positions = self.store.positions().await.unwrap();
+        self.intake.sweep(&self.knowledge.recipes, &positions, 0).await;
+        self.intake.take_swept().unwrap()
+    }
+
+    async fn news(&self, swept: &Swept) -> Digest {
+        let mut ledger = Ledger { positions: self.store.positions().await.unwrap(), ..Ledger::default() };
+        for source in &swept.changed {
+            ledger.held.insert(source.clone(), self.store.held(source).await.unwrap());
+        }
+        self.intake.news(swept, &self.knowledge, &ledger).await.unwrap()
+    }
+
+    async fn explain(&self, dump: &str, bus: &Settings) -> Result<Explanation> {
+        let positions = self.store.positions().await?;
+        self.intake.explain(dump, bus, (&self.knowledge, &positions), &[]).await
     }
 
     async fn sweep(&self) -> Vec<String> {
-        let swept = self.intake.sweep(&self.knowledge).await.unwrap();
-        let found = swept.changes.iter().map(Change::summary).collect();
-        self.intake.settle(swept).await.unwrap();
-        found
+        let swept = self.read().await;
+        let weighed = self.record(self.news(&swept).await).await;
+        weighed.iter().filter_map(|weighed| Some(weighed.change.as_ref()?.summary())).collect()
     }
 }
 
@@ -148,16 +195,16 @@ fn why_not(weighed: &Weighed) -> &str {
 
 #[tokio::test]
 async fn a_tagged_build_that_is_in_the_repository_touches_the_images_that_its_packages_are_on() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     assert_eq!(world.sweep().await, Vec::<String>::new());
     world.repository(&[("bash-core", "bash-5-2")]);
     let weighed = world.weigh(vec![tag("1", "bash-5-2")]).await;
     let touches = weighed[0].touches.as_ref().unwrap();
     assert_eq!(touches[0].recipe, "base");
     assert_eq!(weighed[0].message.as_deref(), Some("1"));
-    let restarted = world.restarted().sweep(&world.knowledge).await.unwrap();
-    assert_eq!(restarted.changes, [], "after a restart the sweep told it again");
     assert_eq!(world.sweep().await, Vec::<String>::new(), "the sweep told it again");
+    world.restart();
+    assert_eq!(world.sweep().await, Vec::<String>::new(), "after a restart the sweep told it again");
 }
 
 #[tokio::test]
@@ -178,10 +225,81 @@ async fn a_message_that_comes_after_the_sweep_found_its_build_starts_nothing_aga
     world.repository(&[("bash-core", "bash-5-2")]);
     assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43"]);
     let weighed = world.weigh(vec![tag("1", "bash-5-2")]).await;
-    assert!(why_not(&weighed[0]).contains("found in file://"), "{}", why_not(&weighed[0]));
-    assert!(why_not(&weighed[0]).contains("by a sweep before the message came"));
-    let weighed = world.weigh(vec![tag("2", "bash-5-2")]).await;
-    assert!(weighed[0].touches.is_ok(), "a second message is a second tagging, and no sweep told of that");
+    assert!(why_not(&weighed[0]).contains("found it before the message came"), "{}", why_not(&weighed[0]));
+    let weighed = world.weigh(vec![tag("2", "bash-5-2"), tag("3", "bash-5-2")]).await;
+    for again in &weighed {
+        assert!(
+            why_not(again).contains("has nothing of it that was not weighed before"),
+            "{}",
+            why_not(again)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_went_and_came_back_is_news_whoever_tells() {
+    let world = World::new().await;
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    for round in ["1", "2"] {
+        world.repository(&[("bash-core", "bash-5-2")]);
+        assert!(
+            world.weigh(vec![tag(&format!("in {round}"), "bash-5-2")]).await[0].touches.is_ok(),
+            "{round}"
+        );
+        world.repository(&[("bash-core", "bash-5-1")]);
+        assert_eq!(world.sweep().await, ["bash-5-2 was untagged from f43"], "{round}");
+    }
+    world.repository(&[("bash-core", "bash-5-2")]);
+    assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43"]);
+}
+
+#[tokio::test]
+async fn what_a_sweep_read_before_a_message_was_weighed_is_no_news_any_more() {
+    let world = World::new().await;
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    world.repository(&[("bash-core", "bash-5-2")]);
+    world.push("kickstarts/common.ks").await;
+    let swept = world.read().await;
+    assert!(world.weigh(vec![tag("1", "bash-5-2")]).await[0].touches.is_ok());
+    assert!(world.weigh(vec![push("2", "x")]).await[0].touches.is_ok());
+    let weighed = world.record(world.news(&swept).await).await;
+    assert_eq!(weighed.iter().filter(|weighed| weighed.change.is_some()).count(), 0, "{weighed:?}");
+    // The other way round, and what was read is older than what is there by now.
+    world.repository(&[("bash-core", "bash-5-3")]);
+    let swept = world.read().await;
+    world.repository(&[("bash-core", "bash-5-4")]);
+    assert!(world.weigh(vec![tag("3", "bash-5-4")]).await[0].touches.is_ok());
+    let weighed = world.record(world.news(&swept).await).await;
+    assert_eq!(weighed.iter().filter(|weighed| weighed.change.is_some()).count(), 0, "{weighed:?}");
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_knew_of_a_repository_is_where_the_database_begins() {
+    let mut world = World::new().await;
+    let baseurl = world.knowledge.recipes[0].packages.repositories[0].baseurl.clone();
+    let seen = json!({ baseurl: {"revision": "abc", "builds": ["bash-5-0"], "said": [], "swept": []} });
+    fs::create_dir_all(world.folder.path().join("state")).unwrap();
+    fs::write(world.folder.path().join("state/packages.json"), seen.to_string()).unwrap();
+    world.restart();
+    assert_eq!(world.sweep().await, ["bash-5-1 was tagged into f43"], "it came while the versions changed");
+    world.restart();
+    assert_eq!(world.sweep().await, Vec::<String>::new(), "the file was believed a second time");
+}
+
+#[tokio::test]
+async fn a_repository_that_is_away_is_made_up_for_by_the_sweep_and_by_nobody_twice() {
+    let world = World::new().await;
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    world.repository(&[("bash-core", "bash-5-2")]);
+    let (repo, away) = (world.folder.path().join("repo"), world.folder.path().join("away"));
+    fs::rename(&repo, &away).unwrap();
+    let weighed = world.weigh(vec![tag("1", "bash-5-2")]).await;
+    assert!(why_not(&weighed[0]).contains("the sweep takes it up"), "{}", why_not(&weighed[0]));
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    fs::rename(&away, &repo).unwrap();
+    assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43"]);
+    assert_eq!(world.sweep().await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -199,21 +317,22 @@ async fn recipes_that_share_a_repository_are_found_by_the_tags_of_each() {
 
 #[tokio::test]
 async fn what_the_bus_never_said_is_found_also_after_a_restart() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     assert_eq!(world.sweep().await, Vec::<String>::new(), "the first look is the ground to compare with");
     world.repository(&[("bash-core", "bash-5-2")]);
-    let again = world.restarted();
-    let swept = again.sweep(&world.knowledge).await.unwrap();
-    assert_eq!(swept.changes.len(), 1);
-    let same = again.sweep(&world.knowledge).await.unwrap();
-    assert_eq!(
-        same.changes[0].id, swept.changes[0].id,
-        "what was not settled is found again, by the same name"
-    );
+    world.restart();
+    let ids = |digest: &Digest| -> Vec<String> {
+        digest.weighed.iter().map(|weighed| weighed.change.as_ref().unwrap().id.clone()).collect()
+    };
+    let swept = world.read().await;
+    let first = world.news(&swept).await;
+    // It dies before anything is recorded.
+    world.restart();
+    let again = world.news(&world.read().await).await;
+    assert_eq!(ids(&again), ids(&first), "what was not recorded is found again, by the same name");
+    world.record(again).await;
     world.repository(&[]);
-    again.settle(swept).await.unwrap();
-    let gone = again.sweep(&world.knowledge).await.unwrap();
-    assert!(matches!(&gone.changes[0].what, What::PackageUntagged { nvr, .. } if nvr == "bash-5-2"));
+    assert_eq!(world.sweep().await, ["bash-5-2 was untagged from f43"]);
 }
 
 #[tokio::test]
@@ -254,18 +373,37 @@ async fn a_push_is_weighed_by_what_git_says_and_not_by_what_the_message_says() {
 }
 
 #[tokio::test]
-async fn a_push_is_dealt_with_only_once_its_message_is_read() {
+async fn a_push_is_told_of_once_whoever_tells() {
     let world = World::new().await;
+    assert_eq!(world.sweep().await, Vec::<String>::new());
     world.push("kickstarts/common.ks").await;
-    assert!(world.weigh(vec![push("1", "x")]).await[0].touches.is_ok());
-    assert!(world.weigh(vec![push("1", "x")]).await[0].touches.is_ok(), "it is unread, so it counts");
-    assert_eq!(world.sweep().await, Vec::<String>::new(), "a message speaks of it");
-    let weighed = world.weigh(vec![push("2", "x")]).await;
+    let unread = world.digest(vec![push("1", "x")]).await;
+    assert!(unread.weighed[0].touches.is_ok());
+    let weighed = world.weigh(vec![push("1", "x"), push("2", "x")]).await;
+    assert!(weighed[0].touches.is_ok(), "what was not recorded is not dealt with");
+    assert!(why_not(&weighed[1]).contains("has nothing of it that was not weighed before"));
+    assert_eq!(world.sweep().await, Vec::<String>::new(), "a message spoke of it");
+    let weighed = world.weigh(vec![push("3", "x")]).await;
     assert_eq!(why_not(&weighed[0]), "murmur main has nothing that was not weighed before");
     world.push("kickstarts/base.ks").await;
     let found = world.sweep().await;
     assert!(found.len() == 1 && found[0].starts_with("murmur main was pushed to"), "{found:?}");
     assert_eq!(world.sweep().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_branch_that_goes_to_and_fro_is_news_each_time() {
+    let world = World::new().await;
+    let defs = world.folder.path().join("defs");
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    world.push("kickstarts/common.ks").await;
+    assert_eq!(world.sweep().await.len(), 1);
+    for _ in 0..2 {
+        git(&defs, &["reset", "-q", "--hard", "HEAD~1"]).await;
+        assert_eq!(world.sweep().await.len(), 1, "it went back");
+        git(&defs, &["reset", "-q", "--hard", "HEAD@{1}"]).await;
+        assert_eq!(world.sweep().await.len(), 1, "it came forth again");
+    }
 }
 
 #[tokio::test]
@@ -276,7 +414,7 @@ async fn what_cannot_be_decoded_is_parked_and_what_is_not_ours_is_passed_over() 
         message("2", "bodhi.update.comment", &json!({})),
         message("3", "buildsys.build.state.change", &json!({"new": 3})),
     ];
-    let digest = world.intake.digest(messages, &world.knowledge).await.unwrap();
+    let digest = world.digest(messages).await;
     assert_eq!(digest.parked.len(), 1);
     assert_eq!((digest.parked[0].id.as_str(), digest.parked[0].body.as_slice()), ("1", &b"{\"tag\":1}"[..]));
     assert!(digest.parked[0].reason.contains("needs name, version and release"));
@@ -292,7 +430,7 @@ async fn a_message_is_explained_without_a_trace() {
     let bus = Settings { topic_prefix: "org.example.test".to_owned(), ..Settings::default() };
     let dump = json!({"topic": "org.example.test.buildsys.tag", "id": "7", "headers": {},
         "body": {"name": "bash", "version": "5", "release": "2", "tag": "f43"}, "queue": "q"});
-    let explained = world.intake.explain(&dump.to_string(), &bus, &world.knowledge, &[]).await.unwrap();
+    let explained = world.explain(&dump.to_string(), &bus).await.unwrap();
     insta::assert_snapshot!(explained.to_string(), @r"
     message 7 on buildsys.tag
       bash-5-2 was tagged into f43
@@ -301,8 +439,8 @@ async fn a_message_is_explained_without_a_trace() {
     ");
     assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43"], "explaining it left a trace");
     let dump = json!({"topic": "buildsys.tag", "body": {"tag": "f43"}}).to_string();
-    let explained = world.intake.explain(&dump, &bus, &world.knowledge, &[]).await.unwrap();
+    let explained = world.explain(&dump, &bus).await.unwrap();
     assert!(explained.parked.unwrap().contains("does not fit the schema"));
-    let error = world.intake.explain("[1]", &bus, &world.knowledge, &[]).await.unwrap_err();
+    let error = world.explain("[1]", &bus).await.unwrap_err();
     assert!(error.to_string().contains("topic, id, headers and body"));
 }

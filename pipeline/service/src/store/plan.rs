@@ -18,6 +18,7 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::read::Facts;
 use super::{Store, encode, placeholders};
+use crate::ledger::{Heard, Note};
 use crate::upstream::Weighed;
 
 /// How long the planner's lease holds when it is not renewed.
@@ -27,6 +28,26 @@ const LEASE: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Debug)]
 pub struct Plan {
     fence: i64,
+}
+
+impl Plan {
+    /// Grows whenever another process takes the lease.
+    pub fn fence(&self) -> i64 {
+        self.fence
+    }
+}
+
+/// What is recorded together: changes, what becomes of them, and up to where their sources are known by that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recording<'a> {
+    /// The changes.
+    pub weighed: &'a [Weighed],
+    /// What becomes of them.
+    pub admitted: &'a [Admitted],
+    /// Who told of what.
+    pub heard: &'a [Heard],
+    /// What else is remembered of the sources.
+    pub notes: &'a [Note],
 }
 
 /// What becomes of a touch.
@@ -83,9 +104,12 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Records changes, the candidates they make or join, and that their messages are digested.
-    pub async fn weighed(&self, plan: &Plan, weighed: &[Weighed], admitted: &[Admitted]) -> Result<()> {
+    /// Records changes, the candidates they make or join, that their messages are digested, and up to where their
+    /// sources are known.
+    pub async fn weighed(&self, plan: &Plan, recording: Recording<'_>) -> Result<()> {
+        let Recording { weighed, admitted, heard, notes } = recording;
         let mut transaction = self.begin_planned(plan).await?;
+        self.remember_in(&mut transaction, notes, heard).await?;
         self.record_changes(&mut transaction, weighed).await?;
         self.digested(&mut transaction, weighed).await?;
         // In their order: one that takes another's place takes over what joined that one before.

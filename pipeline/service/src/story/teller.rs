@@ -6,6 +6,7 @@ use muster_flow::candidate::{Candidate, Outcome, Patience, Stage};
 
 use super::boot::{self, Boot};
 use super::packages::{self, Packages};
+use super::source::{self, Sources};
 use super::wait::{self, Wait};
 use super::{Brief, Facts, Story, brief, tell};
 use crate::clock::Clock;
@@ -23,6 +24,8 @@ pub struct Teller {
     /// The time.
     pub clock: Clock,
     patience: Patience,
+    grace: SignedDuration,
+    has_bus: bool,
 }
 
 impl Teller {
@@ -32,7 +35,8 @@ impl Teller {
             quiet: SignedDuration::from_secs(settings.engine.quiet_s),
             at_most: SignedDuration::from_secs(settings.engine.at_most_s),
         };
-        Teller { store, clock, patience }
+        let grace = SignedDuration::from_secs(settings.engine.grace_s);
+        Teller { store, clock, patience, grace, has_bus: settings.bus.is_some() }
     }
 
     /// The one line about a candidate, with the open candidates around it.
@@ -93,6 +97,11 @@ impl Teller {
             waits.extend(wait::of(&self.facts(candidate, (&rows, &note), &open)));
         }
         Ok(waits)
+    }
+
+    /// Where changes come from, and how much the bus lost.
+    pub async fn sources(&self) -> Result<Sources> {
+        Ok(source::tell(self.store.source_rows(self.grace).await?, self.has_bus, self.clock.now()))
     }
 
     async fn around(&self, candidate: &Candidate) -> Result<(Vec<StepRow>, String)> {

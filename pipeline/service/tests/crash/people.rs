@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use muster::planner::Turn;
-use muster::store::Admitted;
+use muster::store::{Admitted, Recording};
 use muster_flow::candidate::{CandidateId, Outcome, Stage};
 use muster_flow::gate::Waiver;
 use muster_lab::database;
@@ -101,7 +101,8 @@ async fn what_joined_a_candidate_goes_over_to_the_one_that_takes_its_place_in_th
         Admitted::Joined { candidate: old.id.clone(), cause },
         Admitted::Made { candidate: Box::new(new.clone()), supersedes: Some(old.id.clone()) },
     ];
-    service.store.weighed(&plan, &[], &admitted).await.unwrap();
+    let recording = Recording { admitted: &admitted, ..Recording::default() };
+    service.store.weighed(&plan, recording).await.unwrap();
     let new = service.store.candidate(&new.id).await.unwrap().unwrap();
     assert!(new.changes.iter().any(|cause| cause.change == "m77"), "{:?}", new.changes);
 }

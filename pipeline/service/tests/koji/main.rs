@@ -9,4 +9,6 @@ mod files;
 mod checks;
 mod shapes;
 mod sweeps;
+mod site;
+mod news;
 mod story;

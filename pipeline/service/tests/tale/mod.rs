@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::SignedDuration;
 use muster::clock::Clock;
 use muster::config::Settings;
-use muster::store::{Admitted, Claimed, Ending, Plan, Store};
+use muster::store::{Admitted, Claimed, Ending, Plan, Recording, Store};
 use muster::{decode, encode};
 use muster_flow::announce::Announced;
 use muster_flow::build::{Artifact, BuildOutput, BuildRequest, Package};
@@ -48,7 +48,7 @@ pub struct Tale {
     pub folder: TempDir,
     /// What builds install: name, version, release.
     pub installs: Vec<(&'static str, &'static str, &'static str)>,
-    plan: Plan,
+    pub plan: Plan,
 }
 
 impl Tale {
@@ -98,7 +98,8 @@ impl Tale {
         };
         let id = candidate.id.clone();
         let admitted = Admitted::Made { candidate: Box::new(candidate), supersedes: None };
-        self.store.weighed(&self.plan, &[], &[admitted]).await.unwrap();
+        let recording = Recording { admitted: &[admitted], ..Recording::default() };
+        self.store.weighed(&self.plan, recording).await.unwrap();
         id
     }
 

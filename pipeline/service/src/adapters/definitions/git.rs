@@ -1,12 +1,12 @@
 //! A branch of a git repository, mirrored into the service's folder.
 //!
 //! The mirror is bare. Each commit that is read is written out once as a folder of plain files, so that readers need
-//! not know git. A ref of our own says up to where pushes have been dealt with.
+//! not know git. To ask where the branch ends is cheap; it is fetched only when that is somewhere else.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
@@ -14,8 +14,8 @@ use super::{Pushed, Settings, Tree};
 use crate::clock::Clock;
 use crate::program::{Finished, Program};
 
-/// The ref that says up to where pushes have been dealt with.
-const SETTLED: &str = "refs/muster/settled";
+/// The ref that says where we began: earlier versions moved it on with what was dealt with, which the database does now.
+const FIRST: &str = "refs/muster/settled";
 
 /// The ref that the branch's tip is fetched to.
 const TIP: &str = "refs/muster/tip";
@@ -81,25 +81,30 @@ impl Mirror {
         }
     }
 
-    /// Looks now, and says what came since the last settled commit. The first look of all settles what it finds.
-    pub(super) async fn look(&self) -> Result<Option<Pushed>> {
+    /// Looks now.
+    pub(super) async fn look(&self) -> Result<()> {
         let mut last = self.last.lock().await;
         let look = self.fetch().await?;
-        let (to, branch) = (look.tree.commit.clone(), look.branch.clone());
         *last = Some(look);
-        let from = self.commit(SETTLED).await?.unwrap_or_default();
-        if from == to {
-            return Ok(None);
-        }
-        let files = self.files_between(&from, &to).await?;
-        Ok(Some(Pushed { from, to, branch, files }))
-    }
-
-    pub(super) async fn settle(&self, commit: &str) -> Result<()> {
-        self.git(["update-ref", SETTLED, commit]).await.context("cannot remember what was pushed")?;
         Ok(())
     }
 
+    /// What the last look showed to have come since a commit, or since the first look of all.
+    pub(super) async fn pushed_since(&self, commit: Option<&str>) -> Result<Pushed> {
+        let look = match self.last.lock().await.as_ref() {
+            Some(look) => look.clone(),
+            None => bail!("the repository {} was not looked at yet", self.url),
+        };
+        let from = match commit {
+            Some(commit) => commit.to_owned(),
+            None => self.commit(FIRST).await?.unwrap_or_default(),
+        };
+        let (to, branch) = (look.tree.commit, look.branch);
+        let files = if from == to { Vec::new() } else { self.files_between(&from, &to).await? };
+        Ok(Pushed { from, to, branch, files, looked: look.at })
+    }
+
+    /// Asks where the branch ends, and fetches it when we do not have that.
     async fn fetch(&self) -> Result<Look> {
         let failed = || format!("cannot ask the repository {}", self.url);
         if !self.bare.join("HEAD").exists() {
@@ -107,25 +112,45 @@ impl Mirror {
                 .with_context(|| format!("cannot make {}", self.bare.display()))?;
             self.git(["init", "--quiet", "--bare"]).await.with_context(failed)?;
         }
-        let branch = match self.branch.as_str() {
-            "" => self.default_branch().await.with_context(failed)?,
-            branch => branch.to_owned(),
-        };
-        let refspec = format!("+refs/heads/{branch}:{TIP}");
-        self.git(["fetch", "--quiet", "--no-tags", "--", &self.url, &refspec]).await.with_context(failed)?;
+        let (branch, tip) = self.tip().await.with_context(failed)?;
+        if self.commit(TIP).await?.as_ref() != Some(&tip) {
+            let refspec = format!("+refs/heads/{branch}:{TIP}");
+            self.git(["fetch", "--quiet", "--no-tags", "--", &self.url, &refspec])
+                .await
+                .with_context(failed)?;
+        }
         let commit = self.commit(TIP).await?.ok_or_else(|| anyhow!("branch {branch} has no commit"))?;
-        if self.commit(SETTLED).await?.is_none() {
-            self.settle(&commit).await?;
+        if self.commit(FIRST).await?.is_none() {
+            self.git(["update-ref", FIRST, &commit]).await.context("cannot remember where we began")?;
         }
         let root = self.write_out(&commit).await?;
         Ok(Look { at: self.clock.now(), branch, tree: Tree { root, commit } })
     }
 
-    async fn default_branch(&self) -> Result<String> {
-        let answer = self.git(["ls-remote", "--symref", "--", &self.url, "HEAD"]).await?.text();
-        let line = answer.lines().find_map(|line| line.strip_prefix("ref: refs/heads/"));
-        let name = line.and_then(|line| line.split('\t').next());
-        name.map(str::to_owned).ok_or_else(|| anyhow!("it names no default branch; set definitions.branch"))
+    /// The branch, and the commit it ends at, as the repository has them now.
+    async fn tip(&self) -> Result<(String, String)> {
+        let wanted = match self.branch.as_str() {
+            "" => "HEAD".to_owned(),
+            branch => format!("refs/heads/{branch}"),
+        };
+        let answer = self.git(["ls-remote", "--symref", "--", &self.url, &wanted]).await?.text();
+        let mut branch = self.branch.clone();
+        let mut tip = None;
+        for (value, name) in answer.lines().filter_map(|line| line.split_once('\t')) {
+            // A pattern also matches the end of longer names.
+            if name != wanted {
+                continue;
+            }
+            match value.strip_prefix("ref: refs/heads/") {
+                Some(default) => default.clone_into(&mut branch),
+                None => tip = Some(value.to_owned()),
+            }
+        }
+        if branch.is_empty() {
+            bail!("it names no default branch; set definitions.branch");
+        }
+        let tip = tip.ok_or_else(|| anyhow!("it has no branch {branch}"))?;
+        Ok((branch, tip))
     }
 
     async fn commit(&self, name: &str) -> Result<Option<String>> {
@@ -135,6 +160,10 @@ impl Mirror {
     }
 
     async fn files_between(&self, from: &str, to: &str) -> Result<Vec<String>> {
+        if !from.is_empty() && self.commit(from).await?.is_none() {
+            // It was pushed over, or another machine knew it: nobody can tell any more which files differ.
+            return Ok(Vec::new());
+        }
         let listed = if from.is_empty() {
             self.git(["ls-tree", "-r", "-z", "--name-only", to]).await?
         } else {

@@ -50,7 +50,8 @@ async fn a_plain_folder_is_read_as_it_stands() {
     let files: Vec<&str> = frozen.texts.keys().map(String::as_str).collect();
     assert_eq!(files, ["kickstarts/cloud-base.ks", "kickstarts/common.ks"]);
     assert!(frozen.texts["kickstarts/common.ks"].contains("timezone"));
-    assert_eq!(definitions.look().await.unwrap(), None);
+    definitions.look().await.unwrap();
+    assert_eq!(definitions.pushed_since(None).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -64,17 +65,23 @@ async fn a_branch_is_read_at_its_tip_and_says_what_was_pushed_since() {
     let recipes = definitions.recipes().await.unwrap();
     let first = definitions.freeze(&recipes[0]).await.unwrap();
     assert_eq!(first.commit.len(), 40);
-    assert_eq!(definitions.look().await.unwrap(), None, "the first look settles what it finds");
+    let since = async |commit: Option<&str>| {
+        definitions.look().await.unwrap();
+        definitions.pushed_since(commit).await.unwrap().unwrap()
+    };
+    assert_eq!(since(None).await.to, first.commit, "the first look is where it begins");
 
     write(folder.path(), "kickstarts/common.ks", "timezone Europe/Berlin\n");
     assert_eq!(definitions.freeze(&recipes[0]).await.unwrap(), first, "what is not committed is not read");
     git(folder.path(), &["commit", "-qam", "two"]).await;
-    let pushed = definitions.look().await.unwrap().unwrap();
+    let pushed = since(None).await;
     assert_eq!((pushed.from.as_str(), pushed.branch.as_str()), (first.commit.as_str(), "main"));
     assert_eq!(pushed.files, ["kickstarts/common.ks"]);
-    assert_eq!(definitions.look().await.unwrap(), Some(pushed.clone()), "it stays said until it is settled");
-    definitions.settle(&pushed.to).await.unwrap();
-    assert_eq!(definitions.look().await.unwrap(), None);
+    assert_eq!(since(Some(&first.commit)).await.files, ["kickstarts/common.ks"]);
+    let nothing = since(Some(&pushed.to)).await;
+    assert_eq!((&nothing.from, nothing.files.len()), (&nothing.to, 0));
+    let gone = since(Some("0123456789012345678901234567890123456789")).await;
+    assert_eq!(gone.files, Vec::<String>::new(), "nobody can tell what differs from a commit that is gone");
     let second = definitions.freeze(&recipes[0]).await.unwrap();
     assert!(second.texts["kickstarts/common.ks"].contains("Berlin"));
 
@@ -107,4 +114,27 @@ async fn an_error_in_a_recipe_names_the_file_and_the_key() {
     let (definitions, _) = definitions(folder.path(), "", state.path());
     let error = format!("{:#}", definitions.recipes().await.unwrap_err());
     assert!(error.contains("there is a recipe cloud-base in"), "{error}");
+}
+
+#[tokio::test]
+async fn a_repository_is_fetched_only_when_its_branch_has_moved() {
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fill(folder.path());
+    git(folder.path(), &["init", "-q"]).await;
+    git(folder.path(), &["add", "."]).await;
+    git(folder.path(), &["commit", "-qm", "one"]).await;
+    let (definitions, _) = definitions(folder.path(), "main", state.path());
+    definitions.look().await.unwrap();
+    // Git notes each fetch in a file of its own.
+    let fetched = state.path().join("mirror.git/FETCH_HEAD");
+    let fetched =
+        if fetched.exists() { fetched } else { state.path().join("definitions/mirror.git/FETCH_HEAD") };
+    fs::remove_file(&fetched).unwrap();
+    for _ in 0..3 {
+        definitions.look().await.unwrap();
+    }
+    assert!(!fetched.exists(), "it was fetched although nothing had moved");
+    git(folder.path(), &["commit", "-q", "--allow-empty", "-m", "two"]).await;
+    definitions.look().await.unwrap();
+    assert!(fetched.exists());
 }

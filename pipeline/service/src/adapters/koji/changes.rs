@@ -1,38 +1,50 @@
-//! What the hub says happened, for sweeps: so that nothing is lost that the bus did not say.
+//! What the hub says happened, for sweeps and for what messages say: so that nothing is lost that the bus did not say,
+//! and nothing is believed that the hub does not.
 //!
 //! It only reads, anonymously, in few requests. What to make of it is not known here.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{self, Hub, keywords};
-use super::error::CallError;
+use super::error::{CallError, code};
 use super::task::Task;
 
 /// How many events further back is looked than asked for: an event gets its number when its transaction begins, and is
 /// seen when that ends, so that a lower number may be seen after a higher one.
-const OVERLAP: i64 = 1000;
+pub const OVERLAP: i64 = 1000;
 
 /// How many tasks are asked after in one call.
 const TASKS: usize = 500;
+
+/// How many builds are asked after in one request, so that the hub need not hold one transaction for long.
+const BUILDS: usize = 100;
 
 /// A build came into a tag, or went out of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tagging {
     /// The event's number: it grows with time. With tag and build it names this for ever.
     pub event: i64,
-    /// The tag.
-    pub tag: String,
-    /// The build's number.
-    pub build: i64,
-    /// The package.
-    pub name: String,
-    /// Version and release.
-    pub version: String,
-    /// The release.
-    pub release: String,
     /// Whether it came or went.
     pub what: Moved,
+    /// The tag.
+    pub tag: String,
+    /// The package.
+    pub name: String,
+    /// Version and release, joined by a dash.
+    pub version_release: String,
+    /// When, if the hub says so.
+    pub at: Option<Timestamp>,
+}
+
+impl Tagging {
+    /// Name, version and release, joined by dashes.
+    pub fn nvr(&self) -> String {
+        format!("{}-{}", self.name, self.version_release)
+    }
 }
 
 /// Whether a build came into a tag or went out of it.
@@ -44,18 +56,22 @@ pub enum Moved {
     Out,
 }
 
-/// What happened since an event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What happened in some tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
-    /// The event to ask from the next time.
+    /// The last event of the hub: the one to ask from the next time.
     pub event: i64,
-    /// What happened, oldest first; some of it may have been told before.
-    pub taggings: Vec<Tagging>,
+    /// When that was, if the hub says so.
+    pub at: Option<Timestamp>,
+    /// What happened in each tag, oldest first, some of it told before; or why the hub does not say.
+    pub tags: BTreeMap<String, Result<Vec<Tagging>, CallError>>,
 }
 
 #[derive(Deserialize)]
 struct Event {
     id: i64,
+    #[serde(default)]
+    ts: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -69,28 +85,27 @@ struct History {
 struct Stay {
     #[serde(rename = "tag.name")]
     tag: String,
-    build_id: i64,
     name: String,
     version: String,
     release: String,
     create_event: i64,
+    #[serde(default)]
+    create_ts: Option<f64>,
     revoke_event: Option<i64>,
+    #[serde(default)]
+    revoke_ts: Option<f64>,
 }
 
-/// A build that is in a tag.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Tagged {
-    /// The build's number.
-    pub build_id: i64,
-    /// Name, version and release.
-    pub nvr: String,
-}
-
-/// What happened in some tags since an event, in one request.
-pub async fn changes_since(hub: &Hub, tags: &[&str], event: i64) -> Result<Changes, CallError> {
-    let after = (event - OVERLAP).max(0);
-    let history = |tag: &&str| {
-        let asked = json!({ "tables": ["tag_listing"], "tag": tag, "afterEvent": after });
+/// What happened in each tag since the event it comes with, in one request; in two when there is a tag without, of which
+/// only the last events are told.
+pub async fn changes_since(hub: &Hub, tags: &BTreeMap<String, Option<i64>>) -> Result<Changes, CallError> {
+    let mut newest = 0;
+    if tags.values().any(Option::is_none) {
+        newest = client::typed::<Event>("getLastEvent", hub.call("getLastEvent", &[]).await?)?.id;
+    }
+    let after = |event: &Option<i64>| (event.unwrap_or(newest) - OVERLAP).max(0);
+    let history = |(tag, event): (&String, &Option<i64>)| {
+        let asked = json!({ "tables": ["tag_listing"], "tag": tag, "afterEvent": after(event) });
         ("queryHistory", vec![keywords(asked)])
     };
     // First, so that nothing can happen between the answers and it.
@@ -98,44 +113,75 @@ pub async fn changes_since(hub: &Hub, tags: &[&str], event: i64) -> Result<Chang
     calls.extend(tags.iter().map(history));
     let mut outcomes = hub.multi(&calls).await?.into_iter();
     let last: Event = client::typed("getLastEvent", outcomes.next().unwrap_or(Ok(Value::Null))?)?;
-    let mut taggings = Vec::new();
-    for outcome in outcomes {
-        let history: History = client::typed("queryHistory", outcome?)?;
-        taggings.extend(history.tag_listing.iter().flat_map(|stay| stay.taggings(after)));
+    let tags = tags.iter().zip(outcomes).map(|((tag, event), outcome)| {
+        let taggings = taggings(outcome).map(|mut taggings| {
+            taggings.retain(|tagging| tagging.event > after(event));
+            taggings
+        });
+        (tag.clone(), taggings)
+    });
+    Ok(Changes { event: last.id, at: last.ts.and_then(time), tags: tags.collect() })
+}
+
+/// A build in a tag: the tag, and name, version and release joined by dashes.
+pub type Place = (String, String);
+
+/// Whenever each build came into its tag and went out of it, oldest first. Nothing, where the hub knows no such build or
+/// tag.
+pub async fn histories(hub: &Hub, places: &[Place]) -> BTreeMap<Place, Result<Vec<Tagging>, CallError>> {
+    let mut histories = BTreeMap::new();
+    for places in places.chunks(BUILDS) {
+        let history = |(tag, nvr): &Place| {
+            ("queryHistory", vec![keywords(json!({ "tables": ["tag_listing"], "tag": tag, "build": nvr }))])
+        };
+        let calls: Vec<_> = places.iter().map(history).collect();
+        match hub.multi(&calls).await {
+            Ok(outcomes) => {
+                let known = outcomes.into_iter().map(|outcome| match taggings(outcome) {
+                    Err(error) if error.is(code::GENERIC) => Ok(Vec::new()),
+                    known => known,
+                });
+                histories.extend(places.iter().cloned().zip(known));
+            }
+            Err(error) => {
+                histories.extend(places.iter().cloned().map(|place| (place, Err(error.clone()))));
+            }
+        }
     }
+    histories
+}
+
+/// The taggings that a history tells of, oldest first.
+fn taggings(outcome: Result<Value, CallError>) -> Result<Vec<Tagging>, CallError> {
+    let history: History = client::typed("queryHistory", outcome?)?;
+    let mut taggings: Vec<Tagging> = history.tag_listing.iter().flat_map(Stay::taggings).collect();
     taggings.sort();
-    Ok(Changes { event: last.id, taggings })
+    Ok(taggings)
 }
 
 impl Stay {
-    /// Its beginning and its end, as far as they came after an event.
-    fn taggings(&self, after: i64) -> impl Iterator<Item = Tagging> {
-        let ends = [(Some(self.create_event), Moved::In), (self.revoke_event, Moved::Out)];
-        ends.into_iter().filter_map(move |(event, what)| {
+    /// Its beginning and its end.
+    fn taggings(&self) -> impl Iterator<Item = Tagging> {
+        let began = (Some(self.create_event), self.create_ts, Moved::In);
+        let ended = (self.revoke_event, self.revoke_ts, Moved::Out);
+        [began, ended].into_iter().filter_map(|(event, at, what)| {
             Some(Tagging {
-                event: event.filter(|event| *event > after)?,
-                tag: self.tag.clone(),
-                build: self.build_id,
-                name: self.name.clone(),
-                version: self.version.clone(),
-                release: self.release.clone(),
+                event: event?,
                 what,
+                tag: self.tag.clone(),
+                name: self.name.clone(),
+                version_release: format!("{}-{}", self.version, self.release),
+                at: at.and_then(time),
             })
         })
     }
 }
 
-/// The build of this name-version-release in a tag itself, if it is there.
-pub async fn find_tagged(hub: &Hub, tag: &str, nvr: &str) -> Result<Option<Tagged>, CallError> {
-    let name = nvr.rsplitn(3, '-').nth(2).unwrap_or(nvr);
-    let params = [json!(tag), keywords(json!({ "package": name }))];
-    let listed: Vec<Tagged> = client::typed("listTagged", hub.call("listTagged", &params).await?)?;
-    Ok(listed.into_iter().find(|tagged| tagged.nvr == nvr))
-}
-
-/// Every build in a tag itself.
-pub async fn tagged(hub: &Hub, tag: &str) -> Result<Vec<Tagged>, CallError> {
-    client::typed("listTagged", hub.call("listTagged", &[json!(tag)]).await?)
+/// A time in seconds since 1970.
+fn time(seconds: f64) -> Option<Timestamp> {
+    jiff::SignedDuration::try_from_secs_f64(seconds)
+        .ok()
+        .and_then(|since| Timestamp::from_duration(since).ok())
 }
 
 /// How some tasks stand, in one request; those that the hub does not know are left out.

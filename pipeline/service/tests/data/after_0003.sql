@@ -1,0 +1,14 @@
+INSERT INTO inbox (id, topic, headers, body, sent, received) VALUES ('m1', 'buildsys.tag', '{}', '{}', 1, 2);
+INSERT INTO parked (id, topic, reason, headers, body, received) VALUES ('p1', 'buildsys.tag', 'no JSON', '{}', 'e30=', 2);
+INSERT INTO change (id, at, fact, recorded, effect) VALUES ('c1', 1, '{"id":"c1","at":"2026-11-21T12:00:00Z","origin":"calendar","what":{"kind":"window_opened","stream":"stable"}}', 2, 'touches cloud');
+INSERT INTO candidate (id, recipe, stream, created, facts, life) VALUES ('cloud/43.20261121.0', 'cloud', 'stable', 1763726400000, '{"recipe":{"name":"cloud","image":"Cloud","summary":"","owner":"","definition":{"file":"cloud.ks","repository":"","branch":""},"product":"disk","version":"43","arches":["x86_64"],"packages":{"tags":[],"repositories":[],"signatures":"not_checked"},"smoketests":{"cells":[],"tests":[],"budgets":{"download_mib":null,"packages":null,"documentation_files":null,"locales":null}},"gate":{"required":[],"informative":[],"informative_cells":[]},"stream":"stable","destinations":[]},"definition":{"file":"cloud.ks","commit":"","texts":{}},"tests":[],"purpose":{"kind":"release"}}', '{"state":"started","at":"2026-11-21T12:00:00Z"}');
+INSERT INTO cause (candidate, change, at, summary, why) VALUES ('cloud/43.20261121.0', 'c1', 1, 'the window opened', 'it belongs to it');
+INSERT INTO step (key, candidate, kind, request, state, due, deadline, created, updated) VALUES ('cloud/43.20261121.0/build/x86_64', 'cloud/43.20261121.0', 'build', '{"recipe":"cloud","definition":{"file":"cloud.ks","commit":"","texts":{}},"product":"disk","packages":{"tags":[],"repositories":[],"signatures":"not_checked"},"arch":"x86_64","version":"43","file_stem":"Cloud-43-20261121.0.x86_64","source_date_epoch":0}', 'wanted', 1, 2, 1, 1);
+INSERT INTO retry (candidate, base, times) VALUES ('cloud/43.20261121.0', 'cloud/43.20261121.0/smoketest/x86_64/bios', 1);
+INSERT INTO hold (candidate, who, why, recorded) VALUES ('cloud/43.20261121.0', 'ada', 'wait', 1);
+INSERT INTO installed (recipe, arch, package, nvra) VALUES ('cloud', 'x86_64', 'bash', 'bash-5.2-1.x86_64');
+INSERT INTO journal (seq, writer, at, candidate, text) VALUES (1, 'w', 1, '', 'began');
+INSERT INTO source (name, kind, position, since, at, swept) VALUES ('tag f43 of https://koji.example.org/kojihub', 'koji', '5000', '4000', 1, 2);
+INSERT INTO heard (source, name, label, at, bus, change) VALUES ('tag f43 of https://koji.example.org/kojihub', '4990/in/bash-5-1', 'in/bash-5-1', 1, 2, 'c1');
+INSERT INTO said (source, label, at) VALUES ('tag f43 of https://koji.example.org/kojihub', 'in/zsh-1-1', 1);
+INSERT INTO held (source, build) VALUES ('package repository https://r.example.org/', 'bash-5-1');
