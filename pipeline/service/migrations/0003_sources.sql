@@ -4,7 +4,7 @@
 CREATE TABLE source (
     name     TEXT   NOT NULL PRIMARY KEY,
     kind     TEXT   NOT NULL CHECK (kind IN ('koji', 'packages', 'git')),
-    position TEXT   NOT NULL DEFAULT '', -- everything up to here is recorded: an event, a revision, a commit; empty before the first look
+    position TEXT   NOT NULL DEFAULT '', -- everything up to here is recorded: an event, a revision (with a + when messages told of more), a commit; empty before the first look
     since    TEXT   NOT NULL DEFAULT '', -- what happened up to here happened before our time
     at       BIGINT NOT NULL DEFAULT 0,  -- when the position was reached there, as far as the source says
     swept    BIGINT NOT NULL DEFAULT 0,  -- the last sweep that was answered

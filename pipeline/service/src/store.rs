@@ -137,12 +137,15 @@ impl Store {
         migrator: &sqlx::migrate::Migrator,
         connection: &mut sqlx::pool::PoolConnection<Any>,
     ) -> Result<()> {
-        match migrator.run(&mut **connection).await {
-            Ok(()) => Ok(()),
-            // On SQLite two processes may start at once: the one that came second finds everything made.
-            Err(_) if self.dialect == Dialect::Sqlite => Ok(migrator.run(&mut **connection).await?),
-            Err(error) => Err(error.into()),
+        let mut outcome = migrator.run(&mut **connection).await;
+        // On SQLite several processes may start at once: whoever comes second at a migration finds it made, and goes on.
+        for _ in migrator.iter() {
+            if outcome.is_ok() || self.dialect == Dialect::Postgres {
+                break;
+            }
+            outcome = migrator.run(&mut **connection).await;
         }
+        Ok(outcome?)
     }
 
     /// The name of this process in leases.

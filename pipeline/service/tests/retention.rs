@@ -174,7 +174,7 @@ async fn who_told_of_what_goes_when_no_sweep_can_come_upon_it_again_and_stays_co
         let before = rows().await;
         assert_eq!((before[0].counts.bus, before[0].counts.lost), (2, 2));
         let removed = store.prune(&kept(clock.now())).await.unwrap();
-        assert_eq!(removed, [(2, "telling")], "{}", database.kind);
+        assert_eq!(removed, [(2, "heard happening")], "{}", database.kind);
         assert_eq!(rows().await, before, "{}: what was removed is not counted any more", database.kind);
         let left = |event: i64| Happening {
             source: SOURCE.to_owned(),

@@ -202,20 +202,15 @@ impl Store {
             Note::Said { source, label } => Self::said_in(transaction, (source, label), now).await?,
             Note::Holds { source, builds } => Self::hold_in(transaction, source, builds).await?,
             Note::Came { source, build } => {
-                sqlx::query("INSERT INTO held (source, build) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                    .bind(source)
-                    .bind(build)
-                    .execute(&mut **transaction)
-                    .await?;
-                self.close_in(transaction, source, &format!("out/{build}")).await?;
+                let sql = "INSERT INTO held (source, build) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+                let query = sqlx::query(sql).bind(source).bind(build);
+                let news = query.execute(&mut **transaction).await?.rows_affected();
+                self.close_in(transaction, source, &format!("out/{build}"), news > 0).await?;
             }
             Note::Left { source, build } => {
-                sqlx::query("DELETE FROM held WHERE source = $1 AND build = $2")
-                    .bind(source)
-                    .bind(build)
-                    .execute(&mut **transaction)
-                    .await?;
-                self.close_in(transaction, source, &format!("in/{build}")).await?;
+                let query = sqlx::query("DELETE FROM held WHERE source = $1 AND build = $2");
+                let news = query.bind(source).bind(build).execute(&mut **transaction).await?.rows_affected();
+                self.close_in(transaction, source, &format!("in/{build}"), news > 0).await?;
             }
         }
         Ok(())
@@ -259,12 +254,14 @@ impl Store {
         Ok(())
     }
 
-    /// Something is over: should it happen again, that is news, and has the name to itself.
+    /// Something is over: should it happen again, that is news, and has the name to itself. When that `is_news`, the
+    /// repository is known to hold something else than at its position: the next sweep compares, whatever it finds.
     async fn close_in(
         &self,
         transaction: &mut Transaction<'static, Any>,
         source: &str,
         label: &str,
+        is_news: bool,
     ) -> Result<()> {
         let sql = "UPDATE heard SET name = name || $3, label = label || $3 WHERE source = $1 AND label = $2";
         sqlx::query(sql)
@@ -273,6 +270,11 @@ impl Store {
             .bind(format!(" until {}", self.sequence()))
             .execute(&mut **transaction)
             .await?;
+        if is_news {
+            let sql = "UPDATE source SET position = position || '+' \
+                       WHERE name = $1 AND kind = 'packages' AND position NOT LIKE '%+'";
+            sqlx::query(sql).bind(source).execute(&mut **transaction).await?;
+        }
         Ok(())
     }
 }

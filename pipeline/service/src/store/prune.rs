@@ -55,38 +55,48 @@ impl Store {
             (changes, kept.changes, "weighed change"),
             (journal, kept.journal, "journal line"),
             (parked, kept.parked, "parked message"),
-            (said, kept.changes, "hint"),
+            (said, kept.changes, "unconfirmed message"),
         ] {
             let query = sqlx::query(sql).bind(since.as_millisecond()).bind(MOST);
             removed.push((self.write(query, "what is kept no longer").await?, what));
         }
-        removed.push((self.prune_heard(kept).await?, "telling"));
+        removed.push((self.prune_heard(kept).await?, "heard happening"));
         removed.retain(|(count, _)| *count > 0);
         Ok(removed)
     }
 
     /// Removes who told of what, where neither a message nor a sweep can come upon it again; how much it was is kept.
     async fn prune_heard(&self, kept: &Kept) -> Result<u64> {
-        let sql = "DELETE FROM heard WHERE (source, name) IN (SELECT heard.source, heard.name FROM heard \
+        let mut transaction = self.begin().await?;
+        // Another process that does the same waits here, and finds nothing left: each row is counted once.
+        sqlx::query("UPDATE planner SET fence = fence WHERE name = 'planner'")
+            .execute(&mut *transaction)
+            .await?;
+        let sql = "SELECT heard.source, heard.name, heard.bus, heard.sweep FROM heard \
                    JOIN source ON source.name = heard.source \
                    WHERE heard.at < $1 AND heard.bus < $1 AND heard.sweep < $1 AND CASE source.kind \
                    WHEN 'koji' THEN heard.event > CAST(source.since AS BIGINT) \
                    AND heard.event <= CAST(source.position AS BIGINT) - $3 \
                    WHEN 'packages' THEN heard.label LIKE 'out/%' OR heard.label LIKE '% until %' \
-                   ELSE 1 = 1 END ORDER BY heard.at LIMIT $2) RETURNING source, bus, sweep";
-        let mut transaction = self.begin().await?;
+                   ELSE 1 = 1 END ORDER BY heard.at LIMIT $2";
         let rows = sqlx::query(sql)
             .bind(kept.changes.as_millisecond())
             .bind(MOST)
             .bind(kept.events)
             .fetch_all(&mut *transaction)
             .await
-            .context("cannot remove who told of what")?;
+            .context("cannot look for who told of what long ago")?;
         let grace = i64::try_from(kept.grace.as_millis())?;
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
         for row in &rows {
-            let (bus, sweep): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
-            let counts = counts.entry(row.try_get(0)?).or_default();
+            let (source, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let (bus, sweep): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+            sqlx::query("DELETE FROM heard WHERE source = $1 AND name = $2")
+                .bind(&source)
+                .bind(name)
+                .execute(&mut *transaction)
+                .await?;
+            let counts = counts.entry(source).or_default();
             match () {
                 () if bus == 0 && sweep == 0 => {}
                 () if bus != 0 && (sweep == 0 || bus <= sweep) => counts.bus += 1,

@@ -24,7 +24,8 @@ pub struct Source {
     pub source: String,
     /// `koji`, `packages` or `git`.
     pub kind: String,
-    /// Up to where it is known: an event, a revision, a commit; none before the first look.
+    /// Up to where it is known: an event, a revision, a commit; none before the first look. A revision with a `+` when
+    /// messages have told of more.
     pub position: Option<String>,
     /// When that was reached there, as far as it says.
     pub position_at: Option<Timestamp>,
