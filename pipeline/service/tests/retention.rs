@@ -169,6 +169,12 @@ async fn who_told_of_what_goes_when_no_sweep_can_come_upon_it_again_and_stays_co
         ];
         let recording = Recording { heard: &all, notes: &[position("8100")], ..Recording::default() };
         store.weighed(&plan, recording).await.unwrap();
+        // Of a hub that could never be read nobody knows yet where it begins.
+        let unread = "tag f44 of https://koji.example.org/kojihub".to_owned();
+        let of_unread = [Heard { source: unread.clone(), ..heard(5000, Voice::Bus) }];
+        let fault = [Note::Fault { source: unread, kind: Kind::Koji, reason: "no answer".to_owned() }];
+        let recording = Recording { heard: &of_unread, notes: &fault, ..Recording::default() };
+        store.weighed(&plan, recording).await.unwrap();
         clock.advance(SignedDuration::from_hours(241));
         let rows = || async { store.source_rows(SignedDuration::from_secs(900)).await.unwrap() };
         let before = rows().await;

@@ -75,8 +75,8 @@ impl Store {
         let sql = "SELECT heard.source, heard.name, heard.bus, heard.sweep FROM heard \
                    JOIN source ON source.name = heard.source \
                    WHERE heard.at < $1 AND heard.bus < $1 AND heard.sweep < $1 AND CASE source.kind \
-                   WHEN 'koji' THEN heard.event > CAST(source.since AS BIGINT) \
-                   AND heard.event <= CAST(source.position AS BIGINT) - $3 \
+                   WHEN 'koji' THEN heard.event > CAST(NULLIF(source.since, '') AS BIGINT) \
+                   AND heard.event <= CAST(NULLIF(source.position, '') AS BIGINT) - $3 \
                    WHEN 'packages' THEN heard.label LIKE 'out/%' OR heard.label LIKE '% until %' \
                    ELSE 1 = 1 END ORDER BY heard.at LIMIT $2";
         let rows = sqlx::query(sql)
