@@ -5,6 +5,7 @@
 //! do, and fails when it is not what the hub says.
 #![expect(clippy::print_stdout, reason = "it is a program for people")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,10 +65,9 @@ async fn serve(folder: &Path) -> Result<()> {
 async fn sweep(hub: &str, first: i64, files: &str) -> Result<()> {
     let before = requests(files).await?;
     let hub = Hub::new(hub)?;
-    let tagged = changes::tagged(&hub, TAG).await?;
-    ensure!(tagged.len() == BUILDS, "of {BUILDS} builds {} were told", tagged.len());
-    let history = changes::changes_since(&hub, &[TAG], 0).await?;
-    ensure!(history.taggings.len() == BUILDS, "of {BUILDS} taggings {} were told", history.taggings.len());
+    let seen = changes::changes_since(&hub, &BTreeMap::from([(TAG.to_owned(), Some(0))])).await?;
+    let news = seen.tags.into_values().next().context("the tag was not read")??;
+    ensure!(news.len() == BUILDS, "of {BUILDS} taggings {} were told", news.len());
     let ids: Vec<i64> = (first..).take(TASKS).collect();
     let tasks = changes::tasks(&hub, &ids).await?;
     ensure!(tasks.len() == TASKS, "of {TASKS} tasks {} were told", tasks.len());

@@ -1,6 +1,6 @@
 //! What has changed in the packages of an image: told by the command, by the page and by its JSON twin, and ordered as
 //! RPM itself orders versions.
-#![expect(clippy::format_collect, clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod tale;
 
