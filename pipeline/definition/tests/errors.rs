@@ -35,6 +35,9 @@ fn a_word_that_holds_the_end_of_its_line_is_refused() {
         let error = error("F43", text);
         assert!(error.contains("the end of the line belongs to its last word; "), "{text:?}: {error}");
     }
+    // Its words are kept as they stand, without the blank at the end.
+    let error = error("F7", "auth --enablemd5 a\\ \n");
+    assert!(error.contains("the end of the line belongs to its last word; "), "{error}");
 }
 
 #[test]

@@ -100,13 +100,14 @@ impl<'t> Text<'t> {
 
 /// A word that holds the end of its line could not be written back.
 fn fit_on_a_line(words: &[String]) -> Result<(), Fault> {
-    if words.iter().any(|word| word.contains(words::ends_line)) {
-        return Err(Fault::new(
-            "the end of the line belongs to its last word",
-            "remove the backslash or the control character before it; lines are not continued",
-        ));
-    }
-    Ok(())
+    if words.iter().any(|word| word.contains(words::ends_line)) { Err(end_of_line()) } else { Ok(()) }
+}
+
+fn end_of_line() -> Fault {
+    Fault::new(
+        "the end of the line belongs to its last word",
+        "remove the backslash or the control character before it; lines are not continued",
+    )
 }
 
 fn is_blank_or_comment(line: &str) -> bool {
@@ -352,7 +353,10 @@ impl Reader<'_> {
             line: text.number,
             name,
         };
-        if command.reads != Reads::Raw {
+        if command.reads == Reads::Raw {
+            // Without the blank behind it, a backslash would take the end of the line.
+            words::split(raw, Comments::Dropped).map_err(|_| end_of_line())?;
+        } else {
             let rows = self.rows(command);
             let mut given = options::parse(words.get(1..).unwrap_or_default(), &rows, syntax)?;
             take_left_over(command, &mut given, syntax)?;
