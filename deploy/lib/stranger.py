@@ -82,6 +82,8 @@ class Stranger:
         if commit != image["digest"]:
             sys.exit(f"{reference} is {commit}, and {image['digest']} was announced")
         self.say.append(f"ostree --repo={repository} pull muster {reference}")
+        seen = f"ostree --repo={repository} rev-parse muster:{reference}"
+        self.say.append(f'test "$({seen})" = {commit} && echo it is as announced')
 
     def look(self, body: dict) -> None:
         destination = body["destination"]

@@ -22,7 +22,7 @@ impl Work for Announce {
 /// The proof that the broker has the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
-    /// The message's id, made from the step's key: a duplicate is recognisable.
+    /// The message's id, made from the step's key and what is said: a duplicate is recognisable.
     pub message_id: String,
 }
 

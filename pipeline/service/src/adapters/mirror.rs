@@ -102,7 +102,9 @@ impl Mirror {
     /// Makes an upload public and reads it back at its public address.
     pub async fn promote(&self, upload: &UploadRequest, stream: &str) -> Result<PromoteOutput, Fault> {
         let placed = layout::place(upload).map_err(Fault::give_up)?;
-        self.offer_key().await.map_err(Fault::retry)?;
+        if let Some(key) = self.signer.public_key().await.map_err(Fault::retry)? {
+            key.offer(&self.root).map_err(Fault::retry)?;
+        }
         let staging = find_staging(&self.root, &layout::staging_stem(upload)).map_err(Fault::retry)?;
         let moves = self.moves(upload, &placed, staging.as_deref(), stream);
         self.perform(moves).await?;
@@ -243,16 +245,6 @@ impl Mirror {
             pointers.push(format!("{url} -> {target}"));
         }
         Ok(pointers)
-    }
-
-    /// Puts the public key where people who verify look for it.
-    async fn offer_key(&self) -> Result<()> {
-        let Some(key) = self.signer.public_key().await? else { return Ok(()) };
-        let path = self.root.join("SIGNING-KEY.asc");
-        if fs::read(&path).is_ok_and(|bytes| bytes == key.armour) {
-            return Ok(());
-        }
-        writing::write(&path, &key.armour, writing::time(0))
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 
 use crate::adapters::destination::Shown;
 use crate::adapters::mirror::layout;
-use crate::adapters::signer::{PublicKey, Signer};
+use crate::adapters::signer::{KEY_FILE, PublicKey, Signer};
 use crate::port::Fault;
 use crate::program::{self, Program};
 
@@ -30,7 +30,7 @@ const STAGING: &str = "muster-staging";
 /// What a client of a repository reads. Private refs, and what `ostree` keeps for itself, are not among it.
 pub const SHOWN: Shown = Shown::Only {
     folders: &["objects", "refs/heads", "refs/mirrors", "deltas", "delta-indexes"],
-    files: &["config", "summary", "summary.sig"],
+    files: &["config", "summary", "summary.sig", KEY_FILE],
 };
 
 /// How long one run of `ostree` may take: a large tree over a slow line.
@@ -123,6 +123,9 @@ impl OstreeRepository {
         }
         self.summarize().await.map_err(Fault::retry)?;
         let key = self.commit_key().await.map_err(Fault::retry)?;
+        if let Some(key) = &key {
+            key.offer(&self.folder).map_err(Fault::retry)?;
+        }
         let mut pointers = Vec::new();
         for Commit { id, reference, .. } in &commits {
             let stranger = Stranger::new(&self.url, key.as_ref()).await.map_err(Fault::retry)?;

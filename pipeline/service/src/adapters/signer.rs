@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use crate::adapters::mirror::writing;
 use crate::program::{self, Program};
 
 /// How long a signature may take when nobody says otherwise; a remote signer may have to queue.
@@ -190,6 +191,9 @@ fn command(words: &[String]) -> Result<Program> {
     Ok(Program::new(name).args(args))
 }
 
+/// The name of the public key in the folders that strangers read.
+pub const KEY_FILE: &str = "SIGNING-KEY.asc";
+
 /// A public key, as a stranger has it.
 #[derive(Clone, Debug)]
 pub struct PublicKey {
@@ -198,6 +202,15 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Puts it where people who verify look for it, as `KEY_FILE` in a public folder.
+    pub fn offer(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(KEY_FILE);
+        if std::fs::read(&path).is_ok_and(|bytes| bytes == self.armour) {
+            return Ok(());
+        }
+        writing::write(&path, &self.armour, writing::time(0))
+    }
+
     /// The text that a clear-signed message really signs. What stands before or after it is not trusted.
     pub async fn signed_text(&self, message: &[u8]) -> Result<Vec<u8>> {
         let home = self.fresh_home().await?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::next_action::shell;
 use crate::adapters::mirror::layout::checksum_of;
+use crate::adapters::signer::KEY_FILE;
 
 /// One published image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,7 +70,7 @@ fn mirror(uploaded: &Uploaded, path: &str) -> Vec<String> {
     let mut commands =
         vec![format!("curl -fO {}", shell(address)), format!("curl -fO {}", shell(&checksum_of(address)))];
     if let Some(root) = address.strip_suffix(&format!("/{path}/{}", uploaded.name)) {
-        commands.push(format!("curl -f {} | gpg --import", shell(&format!("{root}/SIGNING-KEY.asc"))));
+        commands.push(format!("curl -f {} | gpg --import", shell(&format!("{root}/{KEY_FILE}"))));
     }
     commands.push(format!("gpg --verify {}", shell(&checksum)));
     commands.push(format!("sha256sum -c {}", shell(&checksum)));
@@ -87,8 +88,9 @@ fn registry(uploaded: &Uploaded) -> Vec<String> {
 fn ostree(uploaded: &Uploaded) -> Vec<String> {
     let Some((url, reference)) = uploaded.location.split_once(' ') else { return Vec::new() };
     vec![
+        format!("curl -fO {}", shell(&format!("{url}/{KEY_FILE}"))),
         "ostree init --repo=repo --mode=bare-user".to_owned(),
-        format!("ostree --repo=repo remote add --no-gpg-verify muster {}", shell(url)),
+        format!("ostree --repo=repo remote add --gpg-import={KEY_FILE} muster {}", shell(url)),
         format!("ostree --repo=repo pull muster {}", shell(reference)),
         format!(
             "test \"$(ostree --repo=repo rev-parse {})\" = {} && echo it is what was tested",

@@ -96,6 +96,9 @@ async fn a_ref_moves_on_promotion_and_a_machine_that_checks_signatures_pulls_it(
     let id = &uploaded[0].digest;
     assert_eq!(pointers, [format!("{}/pub/ostree {REF} -> {id}, signed by our key", ground.url)]);
     assert_eq!(&pull(&machine, REF).await.unwrap(), id);
+    let offered = ground.get("/pub/ostree/SIGNING-KEY.asc").await.unwrap();
+    let exported = key.gpg().args(["--armor", "--export"]).run().await.unwrap().stdout;
+    assert_eq!(offered, exported, "whoever verifies finds another key");
     let seen = ostree(&machine, "cat").args([id.as_str(), "/usr/content"]).run().await.unwrap();
     assert_eq!(seen.text(), "one");
 

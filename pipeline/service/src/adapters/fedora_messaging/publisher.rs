@@ -98,7 +98,7 @@ impl Publisher {
 #[async_trait]
 impl Port<Announce> for Publisher {
     async fn ensure(&self, key: &StepKey, request: &Announcement) -> Result<Handle, Fault> {
-        let id = wire::id_of_step(&key.0);
+        let id = wire::id_of_step(&key.0, request, &self.settings);
         if let Err(reason) = schemas::check_ours(request) {
             return Err(Fault::GiveUp(reason));
         }

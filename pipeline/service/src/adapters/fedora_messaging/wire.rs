@@ -181,9 +181,12 @@ fn json_value(value: &AMQPValue) -> Value {
     }
 }
 
-/// The id of the message that a step sends: the same for every try, so that a duplicate is recognisable.
-pub fn id_of_step(key: &str) -> String {
-    Uuid::new_v5(&NAMESPACE, key.as_bytes()).to_string()
+/// The id of the message that a step sends: the same for every try, so that a duplicate is recognisable, and another one
+/// for whatever else another installation, or this one with a new database, has to say under the same key.
+pub fn id_of_step(key: &str, announcement: &Announcement, settings: &Settings) -> String {
+    let said = serde_json::to_vec(announcement).unwrap_or_default();
+    let content = [settings.routing_key(announcement.topic()).as_bytes(), key.as_bytes(), &said].join(&0);
+    Uuid::new_v5(&NAMESPACE, &content).to_string()
 }
 
 /// The properties of a message of ours, as the client of fedora-messaging sets them.
@@ -224,5 +227,38 @@ pub fn body(announcement: &Announcement) -> serde_json::Result<Vec<u8>> {
         Announcement::Image(body) => serde_json::to_vec(body),
         Announcement::Stream(body) => serde_json::to_vec(body),
         Announcement::Candidate(body) => serde_json::to_vec(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_flow::announce::{CandidateAnnouncement, Subject};
+
+    use super::*;
+
+    fn ended(outcome: &str) -> Announcement {
+        let word = |word: &str| word.to_owned();
+        let subject = Subject {
+            candidate: word("base/43.20261121.0"),
+            recipe: word("base"),
+            version: word("43.20261121.0"),
+            purpose: word("scratch"),
+        };
+        Announcement::Candidate(CandidateAnnouncement {
+            subject,
+            outcome: word(outcome),
+            reason: String::new(),
+        })
+    }
+
+    #[test]
+    fn an_id_stands_for_one_thing_said_by_one_deployment() {
+        let production = Settings { topic_prefix: "org.production".to_owned(), ..Settings::default() };
+        let staging = Settings { topic_prefix: "org.staging".to_owned(), ..Settings::default() };
+        let id = id_of_step("base/43.20261121.0/announce/end", &ended("cancelled"), &production);
+        assert_eq!(id, id_of_step("base/43.20261121.0/announce/end", &ended("cancelled"), &production));
+        assert_ne!(id, id_of_step("base/43.20261121.0/announce/end", &ended("superseded"), &production));
+        assert_ne!(id, id_of_step("base/43.20261121.0/announce/end", &ended("cancelled"), &staging));
+        assert_ne!(id, id_of_step("base/43.20261121.0/announce/end#2", &ended("cancelled"), &production));
     }
 }
