@@ -150,11 +150,61 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    /// The examples that the help of a command, and of those below it, gives.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help =
+            command.get_after_help().map(|help| help.to_string().replace("\\\n      ", "")).unwrap_or_default();
+        let own = help.lines().flat_map(|line| line.split("&& ")).map(str::trim);
+        let own = own.filter(|line| line.starts_with("muster ")).map(str::to_owned);
+        own.chain(command.get_subcommands().flat_map(examples)).collect()
+    }
+
+    /// The words of an example, up to what belongs to the shell or to the reader.
+    fn words(example: &str) -> Vec<String> {
+        let example = example.split("    ").next().unwrap_or_default();
+        let mut words = Vec::new();
+        for (number, part) in example.split('\'').enumerate() {
+            if number % 2 == 1 {
+                words.push(part.to_owned());
+            } else {
+                words.extend(part.split_whitespace().map(str::to_owned));
+            }
+        }
+        let end = words.iter().position(|word| ["|", ">", "<", "&&"].contains(&word.as_str()));
+        words.truncate(end.unwrap_or(words.len()));
+        words
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_understood_and_names_what_is_there() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let recipe = std::fs::read_to_string(root.join("kickstarts/cloud-base.toml")).unwrap();
+        let examples = examples(&Cli::command());
+        assert!(examples.len() > 25, "{examples:#?}");
+        for example in examples {
+            let words = words(&example);
+            Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{example}: {error}"));
+            let cell = words.iter().skip_while(|word| *word != "--cell").nth(1).map(String::as_str);
+            let of_key = words.iter().filter(|word| word.contains("/smoketest/"));
+            for cell in cell.into_iter().chain(of_key.filter_map(|key| key.rsplit('/').next())) {
+                assert!(recipe.contains(&format!("name = {cell:?}")), "{example}: there is no cell {cell}");
+            }
+            if words[1] == "waive" {
+                let test = root.join(format!("smoketests/{}.toml", words[2]));
+                assert!(test.exists(), "{example}: there is no smoketest {}", words[2]);
+            }
+            for file in words.iter().filter(|word| word.ends_with(".ks") && word.contains('/')) {
+                assert!(root.join(file).exists(), "{example}: there is no {file}");
+            }
+        }
     }
 }

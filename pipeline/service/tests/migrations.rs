@@ -66,6 +66,20 @@ async fn two_processes_may_bring_a_database_up_to_date_at_once() {
     }
 }
 
+#[tokio::test]
+async fn what_a_newer_program_has_migrated_an_older_one_does_not_open() {
+    for database in database::each().await.unwrap() {
+        Store::open(&database.url, Clock::system()).await.unwrap().close().await;
+        let pool = AnyPool::connect(&database.url).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     SELECT 9999, 'newer', success, checksum, 0 FROM _sqlx_migrations LIMIT 1";
+        pool.execute(newer).await.unwrap();
+        pool.close().await;
+        let error = Store::open(&database.url, Clock::system()).await.unwrap_err();
+        assert!(format!("{error:#}").contains("9999"), "{}: {error:#}", database.kind);
+    }
+}
+
 #[test]
 fn a_later_migration_never_adds_a_column_that_old_rows_cannot_have() {
     for (number, text) in migrations().into_iter().skip(1) {

@@ -12,10 +12,11 @@ use crate::sources::Sources;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  muster explain message.json
-  fedora-messaging consume --callback=... | muster explain -
+  fedora-messaging record --limit 1 message.json && muster explain message.json
+  muster explain - < message.json
 
-The message is a JSON object with topic, id, headers and body, as fedora-messaging dumps it.")]
+The message is a JSON object with topic and body, and with id and headers if it has them, as
+fedora-messaging records it: one message, not several lines.")]
 pub struct Args {
     /// The message; - reads it from standard input.
     #[arg(value_name = "MESSAGE.json")]

@@ -8,7 +8,8 @@ use super::find;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  muster hold cloud-base/43.20261121.0 --reason 'wait for the announcement'"
+    after_help = "Example:\n  muster hold cloud-base/43.20261121.0 --reason 'wait for the announcement'\n\n\
+It holds that candidate alone: newer ones of the recipe are not held."
 )]
 pub struct HoldArgs {
     /// A candidate's id, or a recipe for its newest candidate.

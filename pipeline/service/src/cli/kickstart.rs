@@ -22,8 +22,8 @@ enum What {
     /// Write a kickstart with everything it includes as one text.
     #[command(after_help = "\
 Examples:
-  muster kickstart flatten fedora-cloud-base.ks --version F43
-  muster kickstart flatten images/cloud.ks --version F43 -o flat.ks
+  muster kickstart flatten kickstarts/cloud-base.ks --version F43
+  muster kickstart flatten kickstarts/container-base.ks --version F43 -o flat.ks
 
 Includes are read from this folder, or from beside the file that names them. Warnings go to standard error. An error names the file, the line and what to write instead.")]
     Flatten {

@@ -20,7 +20,7 @@ pub struct Args {
     /// One recipe only.
     #[arg(long)]
     recipe: Option<String>,
-    /// Past calendar and freeze, with the same gate; needs a reason.
+    /// Call it an emergency: it is built and judged like every release; needs a reason.
     #[arg(long, requires = "reason")]
     emergency: bool,
     /// Why.

@@ -11,12 +11,12 @@ use super::find;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  muster retry cloud-base/43.20261121.0/smoketest/x86_64/bios-pc
+  muster retry cloud-base/43.20261121.0/smoketest/x86_64/bios-pc-nocloud
   muster retry cloud-base/43.20261121.0/build/x86_64 --reason 'the package repository was down'
 
 What follows from the step is done again too: a new build is booted anew.")]
 pub struct Args {
-    /// The step's key, as `muster show` prints it.
+    /// The step's key: `step` in `muster show --json`, or in the command that `muster show` proposes.
     step: String,
     /// Why.
     #[arg(long, default_value = "no reason was given")]

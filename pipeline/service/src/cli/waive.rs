@@ -12,8 +12,8 @@ use crate::story::words;
 #[command(after_help = "\
 Examples:
   muster waive hostname --recipe cloud-base --reason 'ticket 42, fixed upstream' --until 7d
-  muster waive docs-budget --recipe cloud-base --candidate cloud-base/43.20261121.0 \\
-      --cell bios-pc --reason 'one page too many' --until 2026-12-01")]
+  muster waive documentation-budget --recipe cloud-base --candidate cloud-base/43.20261121.0 \\
+      --cell bios-pc-nocloud --reason 'one page too many' --until 2026-12-01")]
 pub struct Args {
     /// The smoketest.
     test: String,
