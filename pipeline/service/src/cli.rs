@@ -161,8 +161,10 @@ mod tests {
 
     /// The examples that the help of a command, and of those below it, gives.
     fn examples(command: &clap::Command) -> Vec<String> {
-        let help =
-            command.get_after_help().map(|help| help.to_string().replace("\\\n      ", "")).unwrap_or_default();
+        let help = command
+            .get_after_help()
+            .map(|help| help.to_string().replace("\\\n      ", ""))
+            .unwrap_or_default();
         let own = help.lines().flat_map(|line| line.split("&& ")).map(str::trim);
         let own = own.filter(|line| line.starts_with("muster ")).map(str::to_owned);
         own.chain(command.get_subcommands().flat_map(examples)).collect()
@@ -202,7 +204,7 @@ mod tests {
                 let test = root.join(format!("smoketests/{}.toml", words[2]));
                 assert!(test.exists(), "{example}: there is no smoketest {}", words[2]);
             }
-            for file in words.iter().filter(|word| word.ends_with(".ks") && word.contains('/')) {
+            for file in words.iter().filter(|word| word.starts_with("kickstarts/")) {
                 assert!(root.join(file).exists(), "{example}: there is no {file}");
             }
         }
