@@ -6,7 +6,7 @@ mod tale;
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use muster::clock::Clock;
 use muster::ledger::{Kind, Note};
 use muster::program::{Finished, Program};
 use muster::store::Recording;
@@ -139,7 +139,7 @@ async fn a_service_that_does_not_run_is_told_before_everything_else() {
     desk.tale.start(&id, tests()).await;
     desk.tale.live(&id, |_| Fate::Runs("installing packages")).await;
     let clock = desk.tale.clock.clone();
-    clock.advance(clock.now().duration_until(Timestamp::now()));
+    clock.advance(clock.now().duration_until(Clock::system().now()));
     desk.tale.pass(0).await;
     let status = desk.json(&["status"]).await;
     assert_eq!(status["service"], serde_json::json!({ "runs": true, "stopped": null }));
@@ -168,7 +168,7 @@ async fn a_service_that_does_not_run_is_told_before_everything_else() {
         .spawn()
         .unwrap();
     wait_for(&log, notice).await;
-    clock.advance(clock.now().duration_until(Timestamp::now()));
+    clock.advance(clock.now().duration_until(Clock::system().now()));
     desk.tale.pass(0).await;
     wait_for(&log, "The service runs again.").await;
     watch.kill().await;
@@ -312,6 +312,39 @@ async fn a_candidate_is_held_and_let_go_and_stopped() {
     let life = Life::Cancelled { who: "ada".to_owned(), why: "the wrong branch".to_owned() };
     assert_eq!(desk.tale.candidate(&id).await.life, life);
     assert_eq!(desk.fails(&["cancel", &id.0, "--reason", "again"]).await.0, 1);
+}
+
+#[tokio::test]
+async fn a_recipe_stands_for_its_newest_release_when_it_is_held() {
+    let mut desk = Desk::new().await;
+    let release = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    let scratch = desk.tale.make(recipe("cloud-base"), 1, Purpose::Scratch).await;
+    let (code, advice) = desk.fails(&["hold", &scratch.0, "--reason", "wait"]).await;
+    assert!(code == 1 && advice.contains("is a scratch candidate: it is never promoted"), "{advice}");
+    assert!(!advice.contains("Try again"), "{advice}");
+    let said = desk.says(&["hold", "cloud-base", "--reason", "wait for the news"]).await;
+    assert!(said.starts_with(&format!("{release} (release) is held")), "{said}");
+    assert!(!said.contains("takes the place"), "{said}");
+
+    let said = desk.says(&["hold", "cloud-base", "--reason", "wait for legal"]).await;
+    assert!(said.contains("It takes the place of ada's hold: wait for the news"), "{said}");
+    let again = desk.json(&["hold", "cloud-base", "--reason", "wait for both", "--as", "grace"]).await;
+    assert_eq!(again["replaced"]["why"], "wait for legal");
+    let lines = desk.tale.store.journal(Some(&release), 0, 100).await.unwrap();
+    let expected = "grace holds it: wait for both (in place of ada's hold: wait for legal)";
+    assert!(lines.iter().any(|line| line.text == expected), "{lines:?}");
+
+    let newer = desk.tale.make(recipe("cloud-base"), 2, Purpose::Release).await;
+    let said = desk.says(&["unhold", "cloud-base"]).await;
+    assert!(said.starts_with(&format!("{release} (release) is held no more")), "{said}");
+    assert!(desk.fails(&["unhold", "cloud-base"]).await.1.contains("nobody holds cloud-base"));
+    for id in [&release, &newer] {
+        desk.tale.store.cancel(id, "ada", "enough").await.unwrap();
+        let (code, advice) = desk.fails(&["hold", &id.0, "--reason", "late"]).await;
+        assert!(code == 1 && advice.contains("cancelled"), "{advice}");
+    }
+    let (code, advice) = desk.fails(&["hold", "cloud-base", "--reason", "wait"]).await;
+    assert!(code == 1 && advice.contains("Scratch candidates are never promoted"), "{advice}");
 }
 
 #[tokio::test]
