@@ -12,6 +12,8 @@ use muster::program::{Finished, Program};
 use muster::store::Recording;
 use muster_flow::candidate::{CandidateId, Life, Purpose, Stage};
 use muster_flow::change::{Origin, What, Wish};
+use muster_flow::recipe::Form;
+use muster_flow::smoketest::Test;
 use serde_json::Value;
 use tale::{Fate, Tale, muster, recipe, tests};
 
@@ -250,6 +252,34 @@ async fn a_waiver_lets_the_gate_speak_anew() {
 }
 
 #[tokio::test]
+async fn a_waiver_before_a_verdict_judges_nothing_again() {
+    let mut desk = Desk::new().await;
+    let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    let on_ostree = Test { forms: vec![Form::OstreeCommit], ..muster_specimen::test("rollback") };
+    desk.tale.start(&id, [tests(), vec![on_ostree]].concat()).await;
+    let waive =
+        |test| ["waive", test, "--recipe", "cloud-base", "--reason", "ticket 42", "--until", "2999-01-01"];
+    let (code, advice) = desk.fails(&waive("rollback")).await;
+    let known =
+        "The smoketests of cloud-base/43.20261121.0 are: boots, documentation, hostname, root-grown\n";
+    assert!(code == 3 && advice.ends_with(known), "a test that no boot runs is none of it: {advice}");
+    let said = desk.says(&waive("hostname")).await;
+    assert!(said.contains("it counts when the gate speaks next; nothing is judged again"), "{said}");
+    let gate = |story: &Value| {
+        let chapters = story["chapters"].as_array().unwrap().clone();
+        chapters.into_iter().find(|chapter| chapter["name"] == "gate").unwrap()
+    };
+    let before = gate(&desk.json(&["show", &id.0]).await);
+    assert_eq!((&before["mark"], &before["moments"][0]["mark"]), (&"not_yet".into(), &"waived".into()));
+    desk.tale
+        .live(&id, |key| if key.contains("uefi") { Fate::Red(&["hostname"], "no") } else { Fate::Well })
+        .await;
+    assert_eq!(gate(&desk.json(&["show", &id.0]).await)["mark"], "waived");
+    let said = desk.says(&[&waive("boots")[..], &["--candidate", &id.0]].concat()).await;
+    assert!(said.contains("nothing is judged again"), "a pass stays a pass: {said}");
+}
+
+#[tokio::test]
 async fn a_waiver_that_could_cover_nothing_is_refused_with_advice() {
     let mut desk = Desk::new().await;
     let id = desk.rejected().await;
@@ -270,7 +300,11 @@ async fn a_waiver_that_could_cover_nothing_is_refused_with_advice() {
         (&["--reason", " "], 1, "a waiver needs a reason"),
         (&["--cell", "arm"], 3, "Its cells are: bios-q35, uefi-q35"),
         (&["--recipe", "server"], 3, "there is no candidate server"),
-        (&["waive", "hostnam"], 3, "The smoketests of cloud-base/43.20261121.0 are: boots, hostname"),
+        (
+            &["waive", "hostnam"],
+            3,
+            "The smoketests of cloud-base/43.20261121.0 are: boots, documentation, hostname, root-grown\n",
+        ),
     ] {
         let failed = desk.fails(&waive(more)).await;
         assert_eq!(failed.0, code, "{more:?}: {}", failed.1);
