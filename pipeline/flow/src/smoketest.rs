@@ -1,5 +1,7 @@
 //! Smoketests: one step per artifact and cell. A red test is an output; a failed step means "could not find out".
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -214,6 +216,18 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Smoketest>> {
         }
     }
     wanted
+}
+
+/// The names of the tests that its boots run; before it is built, of those that they may run. Each once.
+pub fn names(candidate: &Candidate) -> BTreeSet<String> {
+    let name = |test: &Test| test.name.clone();
+    let boots = wanted(candidate);
+    if !boots.is_empty() {
+        return boots.iter().flat_map(|boot| &boot.request.tests).map(name).collect();
+    }
+    let cells = &candidate.recipe.smoketests.cells;
+    let may_run = |test: &&Test| cells.iter().any(|cell| test.forms.contains(&cell.artifact));
+    candidate.tests.iter().filter(may_run).map(name).collect()
 }
 
 fn tests_for(candidate: &Candidate, form: Form, output: &BuildOutput) -> Vec<Test> {

@@ -8,6 +8,13 @@ use crate::step::StepKey;
 
 /// Whether a candidate may still be kept from being promoted; otherwise why not.
 pub fn may_hold(candidate: &Candidate) -> Result<(), String> {
+    if !candidate.purpose.is_published() {
+        return Err(format!(
+            "{} is a {} candidate: it is never promoted, so there is nothing to hold back",
+            candidate.id,
+            candidate.purpose.word()
+        ));
+    }
     match candidate.promotions().next() {
         None => Ok(()),
         Some(_) => Err(format!("{} has begun to move pointers; it is too late to hold it", candidate.id)),

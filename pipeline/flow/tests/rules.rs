@@ -351,6 +351,12 @@ fn whoever_moves_pointers_can_neither_be_held_nor_cancelled_nor_built_again() {
 }
 
 #[test]
+fn a_candidate_that_is_never_promoted_cannot_be_held() {
+    let scratch = built(started(Purpose::Scratch));
+    assert!(may_hold(&scratch).unwrap_err().contains("it is never promoted"));
+}
+
+#[test]
 fn nothing_is_tried_again_that_is_not_there_or_was_overtaken() {
     let candidate = built(started(Purpose::Release));
     let base = format!("{}/build/x86_64", candidate.id);

@@ -7,6 +7,7 @@ pub mod teller;
 pub mod words;
 pub mod mark;
 pub mod next_action;
+pub mod service;
 pub mod packages;
 pub mod source;
 pub mod wait;
@@ -26,6 +27,7 @@ use built::Built;
 use image::Image;
 use mark::Mark;
 use next_action::NextAction;
+use service::Service;
 use timeline::Chapter;
 use wait::Wait;
 
@@ -40,6 +42,8 @@ pub struct Facts<'a> {
     pub note: &'a str,
     /// Every open candidate, itself among them.
     pub open: &'a [Candidate],
+    /// Whether the service is at work.
+    pub service: Service,
     /// How long a scratch candidate waits for more changes.
     pub patience: Patience,
     /// The time now.
@@ -103,6 +107,8 @@ pub struct Story {
     pub owner: String,
     /// What it is for, with who and why of an emergency.
     pub intent: Purpose,
+    /// Whether the service is at work, without which nothing goes on.
+    pub service: Service,
     /// What happens next, and who must act.
     pub next: NextAction,
     /// What it waits for.
@@ -150,6 +156,7 @@ pub fn tell(facts: &Facts<'_>) -> Story {
         summary: candidate.recipe.summary.clone(),
         owner: candidate.recipe.owner.clone(),
         intent: candidate.purpose.clone(),
+        service: facts.service,
         next: next_action::of(facts),
         waits: wait::of(facts),
         chapters: timeline::chapters(facts),

@@ -23,7 +23,7 @@ use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -79,6 +79,7 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/api/sources", get(sources::json))
         .route("/api/parked", get(lists::parked_json))
         .route("/api/journal", get(lists::journal_json))
+        .route("/api/{*nothing}", get(unknown))
         .route("/healthz", get(health))
         .route("/metrics", get(sources::metrics))
         .with_state(pages);
@@ -114,6 +115,15 @@ async fn health(State(pages): State<Pages>) -> Response {
                 .into_response()
         }
     }
+}
+
+/// Programs are answered in JSON, at addresses that are not there too.
+async fn unknown(uri: Uri) -> Response {
+    Problem::not_found(
+        format!("There is nothing at {}.", uri.path()),
+        "/api lists what there is for programs.",
+    )
+    .json()
 }
 
 async fn style() -> Response {

@@ -522,6 +522,9 @@ async fn what_is_not_there_is_said_helpfully() {
     assert_eq!(twin.status, 404);
     assert_eq!(twin.json()["error"], "There is no candidate cloud-base/43.19700101.0.");
     assert!(twin.json()["next"].is_string());
+    let unknown = site.get("/api/nothing/at/all").await;
+    assert_eq!(unknown.status, 404);
+    assert_eq!(unknown.json()["error"], "There is nothing at /api/nothing/at/all.");
     let boot = site.get(&format!("{}/smoketest/x86_64/bios-q35", path(&id))).await;
     assert_eq!(boot.status, 404);
     assert!(boot.words().contains("Nothing of cloud-base/43.20261121.0 was booted yet"));

@@ -8,6 +8,21 @@ use crate::store::Store;
 /// How many candidates a search goes back.
 const LIMIT: u32 = 500;
 
+/// The candidate of that id; of a recipe, the newest on its way that suits, `None` when none does.
+pub async fn on_its_way(
+    store: &Store,
+    name: &str,
+    suits: impl Fn(&Candidate) -> bool,
+) -> Result<Option<Candidate>, Failure> {
+    let newest = candidate(store, name).await?;
+    if newest.recipe.name != name.trim().trim_end_matches('/') {
+        return Ok(Some(newest));
+    }
+    let open = store.open_candidates().await?;
+    let mut of_recipe = open.into_iter().rev().filter(|other| other.recipe.name == newest.recipe.name);
+    Ok(of_recipe.find(|other| !other.stage().is_finished() && suits(other)))
+}
+
 /// The candidate of that id, or the newest of that recipe.
 pub async fn candidate(store: &Store, name: &str) -> Result<Candidate, Failure> {
     let name = name.trim().trim_end_matches('/');

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::story::mark::Mark;
+use crate::story::service::Service;
 use crate::text;
 
 pub use text::plain;
@@ -59,6 +60,12 @@ pub fn paint(mark: Mark, text: &str) -> String {
         Mark::NotYet | Mark::GivenUp | Mark::Skipped => "2",
     };
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
+/// What stands above everything else while the service does not run; empty while it does.
+pub fn notice(service: &Service) -> String {
+    let notice = service.notice().map(|notice| paint(Mark::Failed, &wrap(&notice, "", 100)));
+    notice.map(|notice| format!("{notice}\n\n")).unwrap_or_default()
 }
 
 /// Text in lines of at most `width` characters, each behind `indent`.

@@ -33,8 +33,10 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
 fn tell(story: &Story, page: &str) -> String {
     let brief = &story.brief;
     let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
-    let mut text = format!(
-        "{}  {stage}  ({}, {} old)\n",
+    let mut text = output::notice(&story.service);
+    let _ = writeln!(
+        text,
+        "{}  {stage}  ({}, {} old)",
         output::plain(&brief.candidate),
         brief.purpose,
         words::span(brief.age_s)

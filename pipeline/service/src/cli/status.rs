@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::call::{Call, Ending, Failure};
 use super::output;
 use crate::story::Brief;
+use crate::story::service::{ONCE_STARTED, Service};
 use crate::story::source::Sources;
 use crate::story::wait::{MUSTER, Wait};
 
@@ -25,6 +26,8 @@ pub struct Args {}
 /// The shape of `--json`.
 #[derive(Serialize)]
 struct Status {
+    /// Whether the service is at work, without which nothing goes on.
+    service: Service,
     /// Candidates on their way, newest first.
     open: Vec<Brief>,
     /// The newest finished candidates.
@@ -41,6 +44,7 @@ pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
     let teller = call.teller().await?;
     let open = teller.store.open_candidates().await?;
     let mut status = Status {
+        service: teller.service().await?,
         open: Vec::new(),
         finished: Vec::new(),
         waits: teller.waits().await?,
@@ -60,10 +64,11 @@ pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
 }
 
 fn words(status: &Status) -> String {
-    let mut text = String::new();
+    let mut text = output::notice(&status.service);
     text.push_str(&section("On their way", &status.open));
     text.push_str(&section("Finished lately", &status.finished));
-    let stuck: Vec<&Wait> = status.waits.iter().filter(|wait| wait.who != MUSTER).collect();
+    let is_stuck = |wait: &&Wait| wait.who != MUSTER && wait.who != ONCE_STARTED;
+    let stuck: Vec<&Wait> = status.waits.iter().filter(is_stuck).collect();
     if !stuck.is_empty() {
         text.push_str("Somebody must act\n");
         for wait in stuck {

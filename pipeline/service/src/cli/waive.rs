@@ -1,6 +1,8 @@
 //! `muster waive`: a person's exception from the gate, limited in what it covers and how long it holds.
 
-use muster_flow::gate::Waiver;
+use muster_flow::candidate::{Candidate, CandidateId};
+use muster_flow::gate::{Ruling, Waiver};
+use muster_flow::smoketest;
 use uuid::Uuid;
 
 use super::call::{Call, Direction, Ending, Failure, moment};
@@ -62,10 +64,16 @@ pub async fn run(call: &Call, args: Args) -> Result<Ending, Failure> {
         author: call.person()?,
         expires,
     };
+    let judged_again = judged_again(&store, &waiver).await?;
     store.waive(&waiver).await?;
     let scope = waiver.candidate.as_deref().unwrap_or("every candidate");
+    let then = if judged_again.is_empty() {
+        "it counts when the gate speaks next; nothing is judged again".to_owned()
+    } else {
+        format!("the gate speaks anew on {}", judged_again.join(", "))
+    };
     let words = format!(
-        "{} is waived for {} ({scope}, {}) until {}; the gate speaks anew",
+        "{} is waived for {} ({scope}, {}) until {}; {then}",
         waiver.test,
         waiver.recipe,
         waiver.cell.as_deref().unwrap_or("every cell"),
@@ -73,6 +81,18 @@ pub async fn run(call: &Call, args: Args) -> Result<Ending, Failure> {
     );
     call.say(&words, &waiver)?;
     Ok(Ending::Done)
+}
+
+/// The candidates on which the gate has said no, and speaks anew: the one that is named, or those on their way.
+async fn judged_again(store: &Store, waiver: &Waiver) -> Result<Vec<String>, Failure> {
+    let candidates = match &waiver.candidate {
+        Some(id) => store.candidate(&CandidateId(id.clone())).await?.into_iter().collect(),
+        None => store.open_candidates().await?,
+    };
+    let said_no =
+        |candidate: &Candidate| candidate.verdict().is_some_and(|verdict| verdict.ruling != Ruling::Pass);
+    let again = candidates.iter().filter(|candidate| waiver.may_cover(candidate) && said_no(candidate));
+    Ok(again.map(|candidate| candidate.id.to_string()).collect())
 }
 
 /// Refuses a waiver that could never cover anything: a slip of the pen would look like a waiver that does not work.
@@ -85,14 +105,11 @@ async fn check(store: &Store, args: &Args) -> Result<(), Failure> {
             "Name the recipe of the candidate with --recipe.",
         ));
     }
-    let required = &candidate.recipe.gate.required;
-    let known: Vec<&str> = candidate
-        .tests
-        .iter()
-        .map(|test| test.name.as_str())
-        .chain(required.iter().map(String::as_str))
-        .collect();
-    if !candidate.tests.is_empty() && !known.contains(&args.test.as_str()) {
+    let mut known = smoketest::names(&candidate);
+    // One that is required and not run is missing at the gate, which may be excepted too.
+    known.extend(candidate.recipe.gate.required.iter().cloned());
+    if !candidate.tests.is_empty() && !known.contains(&args.test) {
+        let known: Vec<String> = known.into_iter().collect();
         let next = format!("The smoketests of {} are: {}", candidate.id, known.join(", "));
         return Err(Failure::not_found(format!("{} has no smoketest {}", args.recipe, args.test), next));
     }

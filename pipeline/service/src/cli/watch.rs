@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::call::{Call, Direction, Ending, Failure, Format, moment};
 use super::{find, output};
 use crate::store::{JournalLine, Store};
+use crate::story::service::Service;
 use crate::story::wait;
 use screen::Screen;
 
@@ -52,6 +53,8 @@ pub struct Args {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
+    /// The service does not run, or runs again.
+    Service(Service),
     /// Something was recorded.
     Journal(JournalLine),
     /// A step got further.
@@ -85,8 +88,15 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
         None => None,
     };
     let after = begin(call, args, only.is_some())?;
-    let mut watch =
-        Watch { store, only, after, heard: BTreeSet::new(), told: HashMap::new(), stages: HashMap::new() };
+    let mut watch = Watch {
+        store,
+        only,
+        after,
+        runs: true,
+        heard: BTreeSet::new(),
+        told: HashMap::new(),
+        stages: HashMap::new(),
+    };
     let mut screen = Screen::new(call.format == Format::Words && output::is_terminal());
     loop {
         let now = call.clock.now();
@@ -130,6 +140,8 @@ struct Watch {
     store: Store,
     only: Option<CandidateId>,
     after: i64,
+    /// Whether the service was seen at work; it is not told that it runs before it stood still.
+    runs: bool,
     /// The lines that were told and may be read again, by number and writer.
     heard: BTreeSet<(i64, String)>,
     /// What was told of each step, and when.
@@ -150,6 +162,11 @@ impl Watch {
         // Candidates before the journal: what ends them is then never told after their end.
         let open = self.store.open_candidates().await?;
         let mut events = Vec::new();
+        let service = Service::of(self.store.planned_until().await?, now);
+        if service.runs != self.runs {
+            self.runs = service.runs;
+            events.push(Event::Service(service));
+        }
         let lines = self.store.journal(self.only.as_ref(), self.after, LINES).await?;
         let is_all = lines.len() < LINES as usize;
         for line in lines {
@@ -260,11 +277,13 @@ mod tests {
         let url = format!("sqlite:{}/muster.db", folder.path().display());
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let store = Store::open(&url, Clock::set(now)).await.unwrap();
+        store.plan().await.unwrap().unwrap();
         let behind = Store::open(&url, Clock::set(now - SignedDuration::from_secs(2))).await.unwrap();
         let mut watch = Watch {
             store: store.clone(),
             only: None,
             after: 0,
+            runs: true,
             heard: BTreeSet::new(),
             told: HashMap::new(),
             stages: HashMap::new(),

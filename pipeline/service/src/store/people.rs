@@ -59,8 +59,8 @@ impl Store {
         self.commit(transaction, &format!("the waiver {}", waiver.id)).await
     }
 
-    /// Keeps a candidate from being promoted until the hold is lifted.
-    pub async fn hold(&self, id: &CandidateId, hold: &Hold) -> Result<()> {
+    /// Keeps a candidate from being promoted until the hold is lifted; returns the hold in whose place it came.
+    pub async fn hold(&self, id: &CandidateId, hold: &Hold) -> Result<Option<Hold>> {
         let (candidate, version) = self.known(id).await?;
         wish::may_hold(&candidate).map_err(anyhow::Error::msg)?;
         let mut transaction = self.begin_as_seen(id, version).await?;
@@ -74,9 +74,16 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .context("cannot record the hold")?;
-        self.journal_in(&mut transaction, &id.0, &format!("{} holds it: {}", hold.who, hold.why)).await?;
+        let former = candidate.decisions.holds.first().cloned();
+        let instead = match &former {
+            Some(former) => format!(" (in place of {}'s hold: {})", former.who, former.why),
+            None => String::new(),
+        };
+        let text = format!("{} holds it: {}{instead}", hold.who, hold.why);
+        self.journal_in(&mut transaction, &id.0, &text).await?;
         self.touch_in(&mut transaction, &id.0).await?;
-        self.commit(transaction, &format!("that {id} is held")).await
+        self.commit(transaction, &format!("that {id} is held")).await?;
+        Ok(former)
     }
 
     /// Lifts a hold.

@@ -17,7 +17,7 @@ use muster_flow::step::{Wanted, Work};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::read::Facts;
-use super::{Store, encode, placeholders};
+use super::{Store, encode, placeholders, time};
 use crate::ledger::{Heard, Note};
 use crate::upstream::Weighed;
 
@@ -86,8 +86,19 @@ impl Store {
 
     /// Gives the planner's lease back, so that another process need not wait for it.
     pub async fn resign(&self) -> Result<()> {
-        let sql = "UPDATE planner SET lease = 0 WHERE name = 'planner' AND owner = $1";
-        self.write(sqlx::query(sql).bind(self.writer()), "that nobody plans").await.map(drop)
+        let sql = "UPDATE planner SET lease = $2 WHERE name = 'planner' AND owner = $1";
+        // It is over, and still says until when somebody planned.
+        let over = self.now().as_millisecond() - 1;
+        self.write(sqlx::query(sql).bind(self.writer()).bind(over), "that nobody plans").await.map(drop)
+    }
+
+    /// When the planner's lease ends, or has ended; `None` when that is not known, as before the first start.
+    pub async fn planned_until(&self) -> Result<Option<Timestamp>> {
+        let row = sqlx::query("SELECT lease FROM planner WHERE name = 'planner' AND lease > 0")
+            .fetch_optional(&self.pool)
+            .await
+            .context("cannot read until when somebody plans")?;
+        row.map(|row| Ok(time(row.try_get(0)?))).transpose()
     }
 
     async fn begin_planned(&self, plan: &Plan) -> Result<Transaction<'static, Any>> {

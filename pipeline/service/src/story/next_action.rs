@@ -145,6 +145,13 @@ fn first_line(text: &str) -> &str {
 /// What happens next.
 pub fn of(facts: &Facts<'_>) -> NextAction {
     let candidate = facts.candidate;
+    if let Some(notice) = facts.service.notice().filter(|_| !candidate.stage().is_finished()) {
+        return NextAction {
+            what: notice,
+            who: OPERATORS.to_owned(),
+            commands: vec!["muster serve".to_owned()],
+        };
+    }
     match candidate.stage() {
         Stage::Waiting => nobody("It starts. Nobody needs to act."),
         Stage::Building => on_its_way(facts, "The boots follow as soon as it is built."),

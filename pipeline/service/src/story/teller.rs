@@ -1,11 +1,12 @@
 //! Reads from the store what a story is told from, and tells it.
 
 use anyhow::Result;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use muster_flow::candidate::{Candidate, Outcome, Patience, Stage};
 
 use super::boot::{self, Boot};
 use super::packages::{self, Packages};
+use super::service::Service;
 use super::source::{self, Sources};
 use super::wait::{self, Wait};
 use super::{Brief, Facts, Story, brief, tell};
@@ -43,17 +44,15 @@ impl Teller {
     pub async fn brief(&self, candidate: &Candidate, open: &[Candidate]) -> Result<Brief> {
         // Rows and note say how far running work has got; a finished candidate has none to tell of.
         if candidate.stage().is_finished() {
-            return Ok(brief(&self.facts(candidate, (&[], ""), open)));
+            return Ok(brief(&self.facts(candidate, &Around::default(), open)));
         }
-        let (rows, note) = self.around(candidate).await?;
-        Ok(brief(&self.facts(candidate, (&rows, &note), open)))
+        Ok(brief(&self.facts(candidate, &self.around(candidate).await?, open)))
     }
 
     /// All there is to tell about a candidate.
     pub async fn story(&self, candidate: &Candidate) -> Result<Story> {
         let open = self.store.open_candidates().await?;
-        let (rows, note) = self.around(candidate).await?;
-        Ok(tell(&self.facts(candidate, (&rows, &note), &open)))
+        Ok(tell(&self.facts(candidate, &self.around(candidate).await?, &open)))
     }
 
     /// The packages of a candidate beside those of another; when none is named, of the last release of its recipe
@@ -82,8 +81,7 @@ impl Teller {
 
     /// What the boots of a candidate showed.
     pub async fn boots(&self, candidate: &Candidate) -> Result<Vec<Boot>> {
-        let (rows, note) = self.around(candidate).await?;
-        Ok(boot::all(&self.facts(candidate, (&rows, &note), &[])))
+        Ok(boot::all(&self.facts(candidate, &self.around(candidate).await?, &[])))
     }
 
     /// Everything that any candidate waits for.
@@ -93,8 +91,7 @@ impl Teller {
         let mut waits: Vec<Wait> =
             unreadable.iter().map(|(id, reason)| wait::of_unreadable(id, reason)).collect();
         for candidate in &open {
-            let (rows, note) = self.around(candidate).await?;
-            waits.extend(wait::of(&self.facts(candidate, (&rows, &note), &open)));
+            waits.extend(wait::of(&self.facts(candidate, &self.around(candidate).await?, &open)));
         }
         Ok(waits)
     }
@@ -104,16 +101,38 @@ impl Teller {
         Ok(source::tell(self.store.source_rows(self.grace).await?, self.has_bus, self.clock.now()))
     }
 
-    async fn around(&self, candidate: &Candidate) -> Result<(Vec<StepRow>, String)> {
-        Ok((self.store.step_rows(&candidate.id).await?, self.store.note(&candidate.id).await?))
+    /// Whether the service is at work.
+    pub async fn service(&self) -> Result<Service> {
+        Ok(Service::of(self.store.planned_until().await?, self.clock.now()))
     }
 
-    fn facts<'a>(
-        &self,
-        candidate: &'a Candidate,
-        (rows, note): (&'a [StepRow], &'a str),
-        open: &'a [Candidate],
-    ) -> Facts<'a> {
-        Facts { candidate, rows, note, open, patience: self.patience, now: self.clock.now() }
+    async fn around(&self, candidate: &Candidate) -> Result<Around> {
+        Ok(Around {
+            rows: self.store.step_rows(&candidate.id).await?,
+            note: self.store.note(&candidate.id).await?,
+            lease: self.store.planned_until().await?,
+        })
     }
+
+    fn facts<'a>(&self, candidate: &'a Candidate, around: &'a Around, open: &'a [Candidate]) -> Facts<'a> {
+        let now = self.clock.now();
+        Facts {
+            candidate,
+            rows: &around.rows,
+            note: &around.note,
+            open,
+            service: Service::of(around.lease, now),
+            patience: self.patience,
+            now,
+        }
+    }
+}
+
+/// What is read beside a candidate.
+#[derive(Default)]
+struct Around {
+    rows: Vec<StepRow>,
+    note: String,
+    /// When the planner's lease ends.
+    lease: Option<Timestamp>,
 }

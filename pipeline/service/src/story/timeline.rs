@@ -64,10 +64,18 @@ pub fn chapters(facts: &Facts<'_>) -> Vec<Chapter> {
         chapter("change", changes(candidate)),
         chapter("build", builds(facts)),
         chapter("smoketest", smoketests(facts)),
-        chapter("gate", gate(candidate)),
+        judged(chapter("gate", gate(candidate)), candidate, over),
         open_ended("publish", publications(facts)),
         open_ended("announce", announcements(facts)),
     ]
+}
+
+/// What is excepted before the gate has spoken says nothing of how it will speak.
+fn judged(gate: Chapter, candidate: &Candidate, over: bool) -> Chapter {
+    match candidate.verdict() {
+        Some(_) => gate,
+        None => Chapter { mark: whole(&[], over), ..gate },
+    }
 }
 
 /// How a chapter stands: the worst of its moments, of each step only the last try.

@@ -7,6 +7,7 @@ use muster_flow::publish;
 use muster_flow::step::{Progress, Step, StepKey, Work};
 use serde::Serialize;
 
+use super::service::ONCE_STARTED;
 use super::{Facts, next_action, words};
 
 /// Who looks after the service and the places it works in.
@@ -56,6 +57,11 @@ pub fn of(facts: &Facts<'_>) -> Vec<Wait> {
                 .to_owned(),
             ..wait(candidate, MUSTER)
         });
+    }
+    if !facts.service.runs {
+        for wait in waits.iter_mut().filter(|wait| wait.who == MUSTER) {
+            ONCE_STARTED.clone_into(&mut wait.who);
+        }
     }
     waits
 }

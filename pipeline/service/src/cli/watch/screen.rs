@@ -29,6 +29,10 @@ impl Screen {
     /// Tells an event in a line that stays.
     pub(super) fn tell(&mut self, event: &Event, now: Timestamp) -> Result<()> {
         let line = match event {
+            Event::Service(service) => {
+                let notice = service.notice().unwrap_or_else(|| "The service runs again.".to_owned());
+                said(now, "muster", &notice)
+            }
             Event::Journal(line) => said(line.at, line.candidate.as_deref().unwrap_or("-"), &line.text),
             // The foot shows it.
             Event::Progress { .. } if self.is_live => return Ok(()),
