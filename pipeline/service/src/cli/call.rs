@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -9,9 +10,13 @@ use serde_json::json;
 use super::output;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::program::Program;
 use crate::store::Store;
 use crate::story::teller::Teller;
 use crate::web;
+
+/// How long the user database may take to name a user.
+const ID: Duration = Duration::from_secs(10);
 
 /// How things are said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,17 +169,26 @@ impl Call {
     }
 
     /// The name under which facts are recorded.
-    pub fn person(&self) -> Result<String, Failure> {
+    pub async fn person(&self) -> Result<String, Failure> {
         let named = self.person.clone().filter(|name| !name.trim().is_empty());
         let login = || {
             ["USER", "LOGNAME"]
                 .iter()
-                .find_map(|name| std::env::var(name).ok())
-                .filter(|name| !name.is_empty())
+                .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
         };
-        named.or_else(login).ok_or_else(|| {
-            Failure::refused("it is not known who you are", "Name yourself with --as NAME, or set USER.")
-        })
+        if let Some(name) = named.or_else(login) {
+            return Ok(name);
+        }
+        // Services and containers often set neither; the user database still knows the name.
+        let id = Program::new("id").arg("-un").limit(ID).run().await;
+        let name = id.map(|finished| finished.text().trim().to_owned()).unwrap_or_default();
+        if name.is_empty() {
+            return Err(Failure::refused(
+                "it is not known who you are",
+                "Name yourself with --as NAME, or set USER.",
+            ));
+        }
+        Ok(name)
     }
 
     /// A teller of stories over the store.

@@ -33,7 +33,7 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
             "There is nothing to stop.",
         ));
     }
-    let who = call.person()?;
+    let who = call.person().await?;
     store.cancel(&candidate.id, &who, &args.reason).await?;
     let words = format!("{} is stopped; what runs outside is ended and cleaned up", candidate.id);
     call.say(&words, &json!({ "candidate": candidate.id, "who": who, "why": args.reason }))?;

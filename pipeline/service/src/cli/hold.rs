@@ -44,7 +44,7 @@ pub async fn hold(call: &Call, args: &HoldArgs) -> Result<Ending, Failure> {
         return Err(Failure::refused(what, advice));
     }
     wish::may_hold(&candidate).map_err(|why| Failure::refused(why, advice))?;
-    let hold = Hold { who: call.person()?, why: args.reason.clone() };
+    let hold = Hold { who: call.person().await?, why: args.reason.clone() };
     let former = store.hold(&candidate.id, &hold).await?;
     let replaced = match &former {
         Some(former) => format!("\nIt takes the place of {}'s hold: {}", former.who, former.why),
@@ -70,7 +70,7 @@ pub async fn unhold(call: &Call, args: &UnholdArgs) -> Result<Ending, Failure> {
             format!("`muster show {}` says what it waits for.", args.candidate),
         ));
     };
-    store.unhold(&candidate.id, &call.person()?).await?;
+    store.unhold(&candidate.id, &call.person().await?).await?;
     let words = format!("{} ({}) is held no more", candidate.id, candidate.purpose.word());
     call.say(&words, &json!({ "candidate": candidate.id }))?;
     Ok(Ending::Done)

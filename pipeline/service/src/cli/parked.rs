@@ -70,7 +70,7 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
         }
         What::Drop { id } => {
             let parked = find(&store, id).await?;
-            store.drop_parked(&parked.id, &call.person()?).await?;
+            store.drop_parked(&parked.id, &call.person().await?).await?;
             call.say(
                 &output::plain(&format!("{} is dropped", parked.id)),
                 &json!({ "id": parked.id, "done": "drop" }),

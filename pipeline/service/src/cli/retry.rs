@@ -38,7 +38,7 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let candidate = find::candidate(&store, &id.0).await?;
     check(&candidate, base)?;
     let again = wish::retried(&candidate, base);
-    store.retry(&id, base, &call.person()?, &args.reason).await?;
+    store.retry(&id, base, &call.person().await?, &args.reason).await?;
     let words = if again.len() > 1 {
         format!("{base} is tried again, and what follows from it:\n  {}", again[1..].join("\n  "))
     } else {

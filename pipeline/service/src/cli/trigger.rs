@@ -34,7 +34,7 @@ pub async fn run(call: &Call, args: Args) -> Result<Ending, Failure> {
 /// Records a person's request, and says where to look.
 pub async fn ask(call: &Call, what: What) -> Result<Ending, Failure> {
     let store = call.store().await?;
-    let person = call.person()?;
+    let person = call.person().await?;
     let change = planner::request(what, &person, call.clock.now());
     let outcome = match foresee(call, &store, &change, &person).await {
         Ok(touches) => touches.map_err(|why| Failure::refused(why, "Nothing was asked for."))?,

@@ -61,7 +61,7 @@ pub async fn run(call: &Call, args: Args) -> Result<Ending, Failure> {
         test: args.test,
         cell: args.cell,
         reason: args.reason,
-        author: call.person()?,
+        author: call.person().await?,
         expires,
     };
     let judged_again = judged_again(&store, &waiver).await?;
