@@ -186,7 +186,7 @@ async fn a_request_is_recorded_as_a_fact_with_its_author() {
     let said = desk.says(&["trigger", "cloud-base", "--reason", "prove it"]).await;
     assert!(said.contains("cloud-base: a scratch candidate, for it was asked for by name"), "{said}");
     let (code, advice) = desk.fails(&["trigger", "cloud-bsae", "--reason", "a slip"]).await;
-    assert!(code == 1 && advice.contains("there is no recipe cloud-bsae; there are: "), "{advice}");
+    assert!(code == 3 && advice.contains("there is no recipe cloud-bsae; there are: "), "{advice}");
     desk.says(&[
         "release",
         "--recipe",
@@ -198,6 +198,9 @@ async fn a_request_is_recorded_as_a_fact_with_its_author() {
         "grace",
     ])
     .await;
+    for args in [&["release", "nope"][..], &["release", "--recipe", "nope"]] {
+        assert_eq!(desk.fails(args).await.0, 3, "{args:?}");
+    }
     desk.says(&["release"]).await;
     let asked: Vec<(String, What)> = desk
         .tale
@@ -328,7 +331,9 @@ async fn a_step_is_tried_again_with_what_follows_from_it() {
     desk.tale.live(&id, |_| Fate::Well).await;
     let said = desk.says(&["show", &id.0]).await;
     assert!(said.contains("published") && said.contains("uefi-q35, try 2"), "{said}");
-    assert_eq!(desk.fails(&["retry", &boot]).await.0, 1, "what is published is not tried again");
+    let (code, advice) = desk.fails(&["retry", &boot]).await;
+    assert!(code == 1 && advice.contains("is published; make a new candidate"), "{advice}");
+    assert!(advice.contains("`muster show") && !advice.contains("Try again"), "{advice}");
 }
 
 #[tokio::test]
@@ -518,6 +523,52 @@ async fn every_error_says_what_to_do_next() {
     ] {
         assert_eq!(advice(folder, args).await.0, expected, "{args:?}");
     }
+}
+
+#[tokio::test]
+async fn advice_fits_what_went_wrong() {
+    let desk = Desk::new().await;
+    let folder = desk.tale.folder.path();
+    let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let definitions = format!("[definitions]\npath = \"{}\"\n", definitions.display());
+    let settings = std::fs::read_to_string(folder.join("muster.toml")).unwrap() + &definitions;
+    std::fs::write(folder.join("muster.toml"), settings).unwrap();
+    let (code, _, next) = advice(folder, &["explain", "/nope.json"]).await;
+    assert!(code == 3 && next.contains("Name a file"), "{next}");
+    std::fs::write(folder.join("bad.json"), "[1]").unwrap();
+    let (code, error, next) = advice(folder, &["explain", "bad.json"]).await;
+    assert!(code == 1 && error.contains("a JSON object with topic"), "{error}");
+    assert!(next.contains("as fedora-messaging dumps it"), "{next}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let text = format!("[service]\nstate = \"state\"\nlisten = \"{listen}\"\n{definitions}");
+    std::fs::write(folder.join("taken.toml"), text).unwrap();
+    let finished = run(folder, &["serve", "--config", "taken.toml"]).await;
+    let said = String::from_utf8_lossy(&finished.stderr).into_owned();
+    assert_eq!(finished.code, Some(1), "{said}");
+    assert!(
+        said.contains("set `listen` in [service] to a free port") && !said.contains("Try again"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_sets_no_name_is_known_by_the_user_database() {
+    let mut desk = Desk::new().await;
+    let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    let held = Program::new(muster())
+        .args(["hold", &id.0, "--reason", "wait"])
+        .folder(desk.tale.folder.path())
+        .env("USER", "")
+        .env("LOGNAME", "")
+        .limit(Duration::from_secs(30))
+        .run_any()
+        .await
+        .unwrap();
+    assert_eq!(held.code, Some(0), "{}", String::from_utf8_lossy(&held.stderr));
+    let known = Program::new("id").arg("-un").limit(Duration::from_secs(30)).run_any().await.unwrap();
+    assert_eq!(desk.tale.candidate(&id).await.decisions.holds[0].who, known.text().trim());
 }
 
 #[tokio::test]

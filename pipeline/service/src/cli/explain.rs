@@ -1,7 +1,7 @@
 //! `muster explain`: what a message would do, and why, without doing it.
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -26,11 +26,10 @@ pub struct Args {
 pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let dump = if args.message.as_os_str() == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
         text
     } else {
-        std::fs::read_to_string(&args.message)
-            .with_context(|| format!("cannot read {}", args.message.display()))?
+        std::fs::read_to_string(&args.message).map_err(|error| unreadable(&args.message, &error))?
     };
     let store = call.store().await?;
     let sources = Sources::new(&call.settings, call.clock.clone())?;
@@ -38,7 +37,23 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let positions = store.positions().await?;
     let open = store.open_candidates().await?;
     let bus = call.settings.bus.clone().unwrap_or_default();
-    let explanation = sources.intake.explain(&dump, &bus, (&knowledge, &positions), &open).await?;
+    let explanation = sources.intake.explain(&dump, &bus, (&knowledge, &positions), &open).await;
+    let explanation = explanation.map_err(|error| match error.downcast_ref::<serde_json::Error>() {
+        Some(_) => Failure::refused(
+            format!("{error:#}"),
+            "Give the message as fedora-messaging dumps it; `muster explain --help` shows an example.",
+        ),
+        None => Failure::Other(error),
+    })?;
     call.say(explanation.to_string().trim_end(), &explanation)?;
     Ok(Ending::Done)
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    let what = format!("cannot read {}: {error}", file.display());
+    let next = "Name a file that holds the message and that you may read, or - for standard input.";
+    if error.kind() == ErrorKind::NotFound {
+        return Failure::not_found(what, next);
+    }
+    Failure::refused(what, next)
 }

@@ -37,7 +37,10 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let id = CandidateId(format!("{recipe}/{version}"));
     let candidate = find::candidate(&store, &id.0).await?;
     check(&candidate, base)?;
-    let again = wish::retried(&candidate, base);
+    let releases = store.releases(&candidate.recipe.stream).await?;
+    let again = wish::may_retry(&candidate, base, &releases).map_err(|why| {
+        Failure::refused(why, format!("`muster show {}` says how it stands and what is next.", candidate.id))
+    })?;
     store.retry(&id, base, &call.person().await?, &args.reason).await?;
     let words = if again.len() > 1 {
         format!("{base} is tried again, and what follows from it:\n  {}", again[1..].join("\n  "))

@@ -37,7 +37,7 @@ pub async fn ask(call: &Call, what: What) -> Result<Ending, Failure> {
     let person = call.person().await?;
     let change = planner::request(what, &person, call.clock.now());
     let outcome = match foresee(call, &store, &change, &person).await {
-        Ok(touches) => touches.map_err(|why| Failure::refused(why, "Nothing was asked for."))?,
+        Ok(touches) => touches.map_err(|why| Failure::not_found(why, "Nothing was asked for."))?,
         // The service may see what this command cannot.
         Err(error) => {
             tracing::warn!("what it will touch cannot be told from here: {error:#}");
