@@ -241,6 +241,9 @@ async fn a_killed_job_leaves_no_machine_and_can_be_begun_again() {
     let pid = process.split(' ').next().unwrap().parse().unwrap();
     signal(pid, rustix::process::Signal::KILL);
     until("the machine's end", || machines(&folder).is_empty()).await;
+    // The machine ends with the thread that started it; the job's other threads may hold its lock a moment longer.
+    let is_over = || fs::File::open(folder.join("lock")).unwrap().try_lock().is_ok();
+    until("the job's end", is_over).await;
     assert_eq!(qemu::strays(&ground.root()).unwrap(), []);
 
     let again = ground.begin(&request).await;
