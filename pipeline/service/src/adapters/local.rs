@@ -7,7 +7,7 @@
 //!
 //! The same request and the same packages give the same bytes, raw, qcow2, OCI and OSTree commit alike: identities of
 //! disks and file systems are derived from the request, every time stamp is held to its `source_date_epoch`, package
-//! databases are folded, trees are read in sorted order (`tests/builder.rs` builds each twice). It ends where the tools
+//! databases are folded, trees are read in sorted order (`tests/builder` builds each twice). It ends where the tools
 //! of others end: a package or a script that writes a time, a random number or an inode's number into a file is not
 //! found out; another version of GRUB, e2fsprogs, qemu-img or zlib gives other bytes; and the archive repository of an
 //! OSTree commit is the same commit, but its `summary` says when it was written.

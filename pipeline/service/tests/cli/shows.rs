@@ -1,0 +1,103 @@
+//! What stands, and what happened: `muster show` and `muster status`.
+
+use muster::clock::Clock;
+use muster::ledger::{Kind, Note};
+use muster::program::Program;
+use muster::store::Recording;
+use muster_flow::candidate::Purpose;
+
+use crate::desk::{Desk, wait_for};
+use crate::tale::{Fate, muster, recipe, tests};
+
+#[tokio::test]
+async fn show_tells_the_whole_story_and_names_the_next_step() {
+    let mut desk = Desk::new().await;
+    desk.rejected().await;
+    let said = desk.says(&["show", "cloud-base"]).await;
+    // How long ago it was depends on the day the test runs on.
+    let said: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("cloud-base/")).skip(1).collect();
+    insta::assert_snapshot!("show", said.join("\n"));
+    let story = desk.json(&["show", "cloud-base/43.20261121.0"]).await;
+    assert_eq!(story["stage"], "rejected");
+    assert_eq!(story["next"]["who"], "cloud-sig");
+    assert_eq!(story["boots"][1]["tests"][1]["mark"], "failed");
+}
+
+#[tokio::test]
+async fn status_lists_what_is_on_its_way_and_what_is_stuck() {
+    let mut desk = Desk::new().await;
+    assert!(desk.says(&["status"]).await.contains("On their way\n  none"));
+    let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    desk.tale.start(&id, tests()).await;
+    desk.tale
+        .live(
+            &id,
+            |key| if key.contains("/build/") { Fate::Stumbles("the disk is full") } else { Fate::Well },
+        )
+        .await;
+    let said = desk.says(&["status"]).await;
+    assert!(said.contains("◐ building  cloud-base/43.20261121.0 (release"), "{said}");
+    assert!(
+        said.contains("Somebody must act\n  cloud-base/43.20261121.0 build x86_64: the disk is full"),
+        "{said}"
+    );
+    let status = desk.json(&["status"]).await;
+    assert_eq!(status["waits"][0]["who"], "the operators of this service");
+    assert_eq!(status["parked"], 0);
+    assert_eq!(status["sources"]["sources"].as_array().unwrap().len(), 0);
+    let fault = [Note::Fault {
+        source: "tag f43 of https://koji.example.org/kojihub".to_owned(),
+        kind: Kind::Koji,
+        reason: "no answer from Koji".to_owned(),
+    }];
+    desk.tale.pass(0).await;
+    let recording = Recording { notes: &fault, ..Recording::default() };
+    desk.tale.store.weighed(&desk.tale.plan, recording).await.unwrap();
+    let said = desk.says(&["status"]).await;
+    let expected = "No bus is configured: sweeps found 0 changes. One source cannot be read.\n  \
+                    tag f43 of https://koji.example.org/kojihub was last read never: no answer from Koji";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(desk.json(&["status"]).await["sources"]["sources"][0]["kind"], "koji");
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_run_is_told_before_everything_else() {
+    let mut desk = Desk::new().await;
+    let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    desk.tale.start(&id, tests()).await;
+    desk.tale.live(&id, |_| Fate::Runs("installing packages")).await;
+    let clock = desk.tale.clock.clone();
+    clock.advance(clock.now().duration_until(Clock::system().now()));
+    desk.tale.pass(0).await;
+    let status = desk.json(&["status"]).await;
+    assert_eq!(status["service"], serde_json::json!({ "runs": true, "stopped": null }));
+    assert!(desk.says(&["show", "cloud-base"]).await.contains("Who must act: Muster, by itself"));
+
+    clock.advance(clock.now().duration_until("2001-02-03T04:05:06Z".parse().unwrap()));
+    desk.tale.pass(0).await;
+    desk.tale.store.resign().await.unwrap();
+    let notice =
+        "The service has not run since 2001-02-03 04:05:05: nothing goes on until `muster serve` is started.";
+    let status = desk.says(&["status"]).await;
+    assert!(status.starts_with(notice), "{status}");
+    assert!(!status.contains("Somebody must act"), "it is one act, told once: {status}");
+    assert_eq!(desk.json(&["status"]).await["service"]["runs"], false);
+    let show = desk.says(&["show", "cloud-base"]).await;
+    assert!(show.starts_with(notice), "{show}");
+    assert!(show.contains("Who must act: the operators of this service\n    muster serve"), "{show}");
+    assert!(!show.contains("Muster, by itself") && !show.contains("Nobody needs to act"), "{show}");
+
+    let log = desk.tale.folder.path().join("watched");
+    let mut watch = Program::new(muster())
+        .args(["watch"])
+        .folder(desk.tale.folder.path())
+        .env("MUSTER_CONFIG", "muster.toml")
+        .log(&log)
+        .spawn()
+        .unwrap();
+    wait_for(&log, notice).await;
+    clock.advance(clock.now().duration_until(Clock::system().now()));
+    desk.tale.pass(0).await;
+    wait_for(&log, "The service runs again.").await;
+    watch.kill().await;
+}

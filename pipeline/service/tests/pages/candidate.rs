@@ -1,0 +1,89 @@
+//! One candidate, and one boot of it.
+#![expect(clippy::format_push_string, reason = "a test")]
+
+use crate::site::{path, site};
+use crate::stages::everything;
+use crate::tale::Tale;
+
+#[tokio::test]
+async fn each_candidate_says_why_it_is_not_out_and_who_must_act() {
+    let mut tale = Tale::begin().await;
+    let site = site(&tale).await;
+    let mut told = String::new();
+    for id in everything(&mut tale).await {
+        let story = site.get(&format!("/api{}", path(&id))).await.json();
+        let field = |name: &str| story[name].as_str().unwrap_or_default().to_owned();
+        let next = |name: &str| story["next"][name].as_str().unwrap().to_owned();
+        told.push_str(&format!(
+            "{}: {}\n  {}\n  next: {}\n  who:  {}\n",
+            field("stage"),
+            id,
+            field("headline"),
+            next("what"),
+            next("who")
+        ));
+        for command in story["next"]["commands"].as_array().unwrap() {
+            told.push_str(&format!("  $ {}\n", command.as_str().unwrap()));
+        }
+        for wait in story["waits"].as_array().unwrap() {
+            told.push_str(&format!(
+                "  waits: {}: {} ({})\n",
+                wait["what"].as_str().unwrap(),
+                wait["why"].as_str().unwrap(),
+                wait["who"].as_str().unwrap()
+            ));
+        }
+        let page = site.get(&path(&id)).await;
+        assert_eq!(page.status, 200, "{id}");
+        assert!(
+            page.words().contains(&field("headline").split_whitespace().collect::<Vec<_>>().join(" ")),
+            "{id}: {}",
+            page.words()
+        );
+    }
+    insta::assert_snapshot!("why", told);
+}
+
+#[tokio::test]
+async fn a_published_candidate_tells_its_way_from_the_change_to_the_image() {
+    let mut tale = Tale::begin().await;
+    let site = site(&tale).await;
+    let id = everything(&mut tale).await.remove(0);
+    insta::assert_snapshot!("published", site.get(&path(&id)).await.words());
+    insta::assert_snapshot!("images", site.get("/images").await.words());
+    let images = site.get("/api/images").await.json();
+    assert_eq!(images["streams"][0]["name"], "stable");
+    assert_eq!(images["streams"][0]["releases"][0]["version"], "43.20261121.0");
+    assert_eq!(images["streams"][0]["releases"][0]["images"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_boot_shows_each_test_and_the_files_it_left() {
+    let mut tale = Tale::begin().await;
+    let site = site(&tale).await;
+    let ids = everything(&mut tale).await;
+    let boot = format!("{}/smoketest/x86_64/uefi-q35", path(&ids[2]));
+    insta::assert_snapshot!("boot", site.get(&boot).await.words());
+    let twin = site.get(&format!("/api{boot}")).await.json();
+    assert_eq!(twin["files"], serde_json::json!(["console.log", "junit.xml", "report.html"]));
+    assert!(twin["boot"]["folder"].is_null(), "where files lie on this machine is nobody's business");
+    let report = site.get(&format!("{boot}/files/report.html")).await;
+    assert_eq!((report.status, report.body.as_str()), (200, "<h1>Report</h1>"));
+    assert!(report.headers["content-security-policy"].starts_with("sandbox;"));
+    assert_eq!(site.get(&format!("{}/build/x86_64/log", path(&ids[2]))).await.body, "installing bash\n");
+    // A build that failed, or runs still, left its log where it was done.
+    let failed = &ids[4];
+    let log =
+        tale.folder.path().join("state/jobs/build").join(format!("{failed}/build/x86_64").replace('/', "."));
+    assert_eq!(site.get(&format!("{}/build/x86_64/log", path(failed))).await.status, 404);
+    std::fs::create_dir_all(&log).unwrap();
+    std::fs::write(log.join("build.log"), "nothing provides libfoo.so.1\n").unwrap();
+    let shown = site.get(&format!("{}/build/x86_64/log", path(failed))).await;
+    assert_eq!((shown.status, shown.body.as_str()), (200, "nothing provides libfoo.so.1\n"));
+    // A boot that could not be done is never shown as a failed image.
+    let doubt = site.get(&format!("{}/smoketest/x86_64/uefi-q35", path(&ids[3]))).await.words();
+    assert!(
+        doubt.contains("infra error") && doubt.contains("the accelerator hung") && !doubt.contains("failed"),
+        "{doubt}"
+    );
+}
