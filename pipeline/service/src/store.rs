@@ -6,6 +6,7 @@
 pub mod heard;
 mod inbox;
 mod ledger;
+pub mod lines;
 mod people;
 mod plan;
 pub mod prune;

@@ -36,6 +36,8 @@ use wait::Wait;
 pub struct Facts<'a> {
     /// The candidate.
     pub candidate: &'a Candidate,
+    /// How many changes called for it: a mass rebuild brings more of them than are read.
+    pub changes: usize,
     /// Its step rows.
     pub rows: &'a [StepRow],
     /// What the service said last about why it does not get on; empty when it said nothing.
@@ -143,8 +145,8 @@ pub fn brief(facts: &Facts<'_>) -> Brief {
         created: candidate.created,
         age_s: (facts.now - candidate.created).get_seconds().max(0),
         headline: next_action::headline(facts),
-        why: why(candidate),
-        changes: candidate.changes.len(),
+        why: why(facts),
+        changes: facts.changes,
     }
 }
 
@@ -169,9 +171,9 @@ pub fn tell(facts: &Facts<'_>) -> Story {
 }
 
 /// Why a candidate was made, in one line: its last change, and how many more there are.
-fn why(candidate: &Candidate) -> String {
-    let Some(last) = candidate.changes.last() else { return "no change is recorded".to_owned() };
-    match candidate.changes.len() - 1 {
+fn why(facts: &Facts<'_>) -> String {
+    let Some(last) = facts.candidate.changes.last() else { return "no change is recorded".to_owned() };
+    match facts.changes.saturating_sub(1) {
         0 => last.summary.clone(),
         1 => format!("{}, and 1 more change", last.summary),
         more => format!("{}, and {more} more changes", last.summary),

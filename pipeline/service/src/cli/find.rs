@@ -29,20 +29,22 @@ pub async fn candidate(store: &Store, name: &str) -> Result<Candidate, Failure> 
     if let Some(candidate) = store.candidate(&CandidateId(name.to_owned())).await? {
         return Ok(candidate);
     }
-    let mut all = store.candidates(LIMIT).await?;
-    if let Some(at) = all.iter().position(|candidate| candidate.recipe.name == name) {
-        return Ok(all.swap_remove(at));
+    let all = store.ids(LIMIT).await?;
+    for id in all.iter().filter(|id| id.recipe() == name) {
+        if let Some(candidate) = store.find_readable(id).await? {
+            return Ok(candidate);
+        }
     }
     let recipe = name.split('/').next().unwrap_or(name);
     let mut known: Vec<&str> =
-        all.iter().filter(|other| other.recipe.name == recipe).map(|other| other.id.0.as_str()).collect();
+        all.iter().filter(|other| other.recipe() == recipe).map(|other| other.0.as_str()).collect();
     known.truncate(5);
     let next = if !known.is_empty() {
         format!("The newest of {recipe} are: {}", known.join(", "))
     } else if all.is_empty() {
         "There is no candidate at all yet; `muster trigger RECIPE --reason '...'` asks for one.".to_owned()
     } else {
-        let mut recipes: Vec<&str> = all.iter().map(|candidate| candidate.recipe.name.as_str()).collect();
+        let mut recipes: Vec<&str> = all.iter().map(CandidateId::recipe).collect();
         recipes.sort_unstable();
         recipes.dedup();
         format!("There are candidates of: {}. `muster status` lists those on their way.", recipes.join(", "))

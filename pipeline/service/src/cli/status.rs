@@ -42,23 +42,19 @@ struct Status {
 
 pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
     let teller = call.teller().await?;
-    let open = teller.store.open_candidates().await?;
-    let mut status = Status {
+    let mut open = teller.store.open_lines().await?;
+    open.reverse();
+    let mut finished = teller.store.lines(LIMIT).await?;
+    finished.retain(|line| line.candidate.stage().is_finished());
+    finished.truncate(RECENT);
+    let status = Status {
         service: teller.service().await?,
-        open: Vec::new(),
-        finished: Vec::new(),
+        open: teller.briefs(&open).await?,
+        finished: teller.briefs(&finished).await?,
         waits: teller.waits().await?,
         parked: teller.store.parked().await?.len(),
         sources: teller.sources().await?,
     };
-    for candidate in open.iter().rev() {
-        status.open.push(teller.brief(candidate, &open).await?);
-    }
-    for candidate in teller.store.candidates(LIMIT).await? {
-        if candidate.stage().is_finished() && status.finished.len() < RECENT {
-            status.finished.push(teller.brief(&candidate, &open).await?);
-        }
-    }
     call.say(words(&status).trim_end(), &status)?;
     Ok(Ending::Done)
 }

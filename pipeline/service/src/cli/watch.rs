@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
+use muster_flow::candidate::{CandidateId, Outcome, Stage};
 use serde::Serialize;
 
 use super::call::{Call, Direction, Ending, Failure, Format, moment};
 use super::{find, output};
-use crate::store::{JournalLine, Store};
+use crate::store::{JournalLine, StepRow, Store};
 use crate::story::service::Service;
-use crate::story::wait;
 use screen::Screen;
 
 /// How often it looks: often enough to feel live, seldom enough to cost nothing.
@@ -95,7 +94,7 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
         runs: true,
         heard: BTreeSet::new(),
         told: HashMap::new(),
-        stages: HashMap::new(),
+        endings: HashMap::new(),
     };
     let mut screen = Screen::new(call.format == Format::Words && output::is_terminal());
     loop {
@@ -146,8 +145,8 @@ struct Watch {
     heard: BTreeSet<(i64, String)>,
     /// What was told of each step, and when.
     told: HashMap<String, (String, Timestamp)>,
-    /// Whether each candidate was seen finished.
-    stages: HashMap<String, bool>,
+    /// How each candidate ended that was seen on its way; `None` while it is.
+    endings: HashMap<String, Option<Ending>>,
 }
 
 struct Look {
@@ -160,7 +159,8 @@ struct Look {
 impl Watch {
     async fn look(&mut self, now: Timestamp) -> Result<Look, Failure> {
         // Candidates before the journal: what ends them is then never told after their end.
-        let open = self.store.open_candidates().await?;
+        let open: Vec<CandidateId> =
+            self.store.open_versions().await?.into_iter().map(|(id, _)| id).collect();
         let mut events = Vec::new();
         let service = Service::of(self.store.planned_until().await?, now);
         if service.runs != self.runs {
@@ -175,12 +175,15 @@ impl Watch {
             }
         }
         self.forget_old(if is_all { LATE } else { SignedDuration::ZERO });
+        let followed = |id: &&CandidateId| self.only.as_ref().is_none_or(|only| only == *id);
+        let followed: Vec<&CandidateId> = open.iter().filter(followed).collect();
         let mut running = Vec::new();
-        let only = self.only.clone();
-        for candidate in open.iter().filter(|candidate| only.as_ref().is_none_or(|id| *id == candidate.id)) {
-            self.stages.insert(candidate.id.0.clone(), false);
-            self.notes(candidate, now, &mut events, &mut running).await?;
+        for row in self.store.open_step_rows().await? {
+            if row.is_running() && followed.iter().any(|id| id.0 == row.candidate) {
+                self.note(row, now, &mut events, &mut running);
+            }
         }
+        self.endings.extend(followed.into_iter().map(|id| (id.0.clone(), None)));
         let ending = self.endings(&open, &mut events).await?;
         Ok(Look { events, running, ending })
     }
@@ -195,71 +198,64 @@ impl Watch {
         self.heard.retain(|(seq, _)| *seq > after);
     }
 
-    async fn notes(
-        &mut self,
-        candidate: &Candidate,
-        now: Timestamp,
-        events: &mut Vec<Event>,
-        running: &mut Vec<Running>,
-    ) -> Result<(), Failure> {
-        for row in self.store.step_rows(&candidate.id).await? {
-            let is_running = wait::is_running(candidate, &row.key);
-            if !is_running || row.note.is_empty() {
-                continue;
-            }
-            let key = row.key.to_string();
-            running.push(Running { key: key.clone(), note: row.note.clone(), since: row.created });
-            let is_news = self
-                .told
-                .get(&key)
-                .is_none_or(|(note, at)| *note != row.note && (now - *at).get_seconds() >= TELL_EVERY);
-            if is_news {
-                self.told.insert(key.clone(), (row.note.clone(), now));
-                events.push(Event::Progress { step: key, note: row.note });
-            }
+    /// Notes how far a step that runs has got.
+    fn note(&mut self, row: StepRow, now: Timestamp, events: &mut Vec<Event>, running: &mut Vec<Running>) {
+        if row.note.is_empty() {
+            return;
         }
-        Ok(())
+        let key = row.key.to_string();
+        running.push(Running { key: key.clone(), note: row.note.clone(), since: row.created });
+        let is_news = self
+            .told
+            .get(&key)
+            .is_none_or(|(note, at)| *note != row.note && (now - *at).get_seconds() >= TELL_EVERY);
+        if is_news {
+            self.told.insert(key.clone(), (row.note.clone(), now));
+            events.push(Event::Progress { step: key, note: row.note });
+        }
     }
 
-    /// Tells of candidates that were on their way and are no more.
+    /// Tells of candidates that were on their way and are no more. It all went well when each of them did.
     async fn endings(
         &mut self,
-        open: &[Candidate],
+        open: &[CandidateId],
         events: &mut Vec<Event>,
     ) -> Result<Option<Ending>, Failure> {
         if let Some(id) = &self.only {
-            self.stages.entry(id.0.clone()).or_insert(false);
+            self.endings.entry(id.0.clone()).or_default();
         }
-        let gone: Vec<String> = self
-            .stages
-            .iter()
-            .filter(|(id, told)| !**told && !open.iter().any(|candidate| candidate.id.0 == **id))
-            .map(|(id, _)| id.clone())
-            .collect();
+        let is_gone = |id: &&String| !open.iter().any(|open| open.0 == **id);
+        let pending = self.endings.iter().filter(|(_, ending)| ending.is_none()).map(|(id, _)| id);
+        let gone: Vec<String> = pending.filter(is_gone).cloned().collect();
         for id in gone {
-            let candidate = self.store.candidate(&CandidateId(id.clone())).await?;
-            let Some(Stage::Finished(outcome)) = candidate.map(|candidate| candidate.stage()) else {
-                continue;
+            let candidate = self.store.find_readable(&CandidateId(id.clone())).await?;
+            let outcome = match candidate.map(|candidate| candidate.stage()) {
+                Some(Stage::Finished(outcome)) => outcome,
+                // A person has asked for more of it just now.
+                Some(_) => continue,
+                // It is not kept any more, or only a newer Muster can tell: nothing is left to wait for.
+                None => {
+                    self.endings.insert(id, Some(Ending::Done));
+                    continue;
+                }
             };
-            self.stages.insert(id.clone(), true);
+            let ending = match outcome {
+                // Whoever took the place of a candidate is judged instead of it.
+                Outcome::Passed | Outcome::Published | Outcome::Superseded => Ending::Done,
+                Outcome::Rejected
+                | Outcome::CannotTell
+                | Outcome::BuildFailed(_)
+                | Outcome::PublishFailed(_)
+                | Outcome::Cancelled => Ending::No,
+            };
+            self.endings.insert(id.clone(), Some(ending));
             events.push(Event::Finished { candidate: id, outcome: outcome.words() });
         }
-        if self.stages.values().any(|told| !told) || (self.only.is_none() && !open.is_empty()) {
+        if self.only.is_none() && !open.is_empty() {
             return Ok(None);
         }
-        self.judge().await.map(Some)
-    }
-
-    /// Whether everything that was followed went well. A candidate whose place a newer one took is judged by the newer.
-    async fn judge(&self) -> Result<Ending, Failure> {
-        for id in self.stages.keys() {
-            let candidate = self.store.candidate(&CandidateId(id.clone())).await?;
-            match candidate.map(|candidate| candidate.stage()) {
-                Some(Stage::Finished(Outcome::Passed | Outcome::Published | Outcome::Superseded)) | None => {}
-                Some(_) => return Ok(Ending::No),
-            }
-        }
-        Ok(Ending::Done)
+        let all: Option<Vec<Ending>> = self.endings.values().copied().collect();
+        Ok(all.map(|all| if all.contains(&Ending::No) { Ending::No } else { Ending::Done }))
     }
 }
 
@@ -286,7 +282,7 @@ mod tests {
             runs: true,
             heard: BTreeSet::new(),
             told: HashMap::new(),
-            stages: HashMap::new(),
+            endings: HashMap::new(),
         };
         let window =
             |stream: &str| planner::request(What::WindowOpened { stream: stream.to_owned() }, "ada", now);

@@ -59,6 +59,13 @@ pub struct StepRow {
     pub updated: Timestamp,
 }
 
+impl StepRow {
+    /// Whether it is worked on, be it only to end it.
+    pub fn is_running(&self) -> bool {
+        ["running", "ending"].contains(&self.state.as_str())
+    }
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JournalLine {
@@ -96,12 +103,21 @@ impl Store {
 
     /// The newest candidates, finished ones too.
     pub async fn candidates(&self, limit: u32) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::new();
+        for id in self.ids(limit).await? {
+            candidates.extend(self.find_readable(&id).await?);
+        }
+        Ok(candidates)
+    }
+
+    /// The ids of the newest candidates, newest first.
+    pub async fn ids(&self, limit: u32) -> Result<Vec<CandidateId>> {
         let ids = sqlx::query("SELECT id FROM candidate ORDER BY created DESC, id DESC LIMIT $1")
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
             .context("cannot list candidates")?;
-        self.load_all(ids).await
+        ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
     }
 
     /// The ids of the candidates of a recipe that were made before one of them, newest first.
@@ -277,20 +293,12 @@ impl Store {
         .with_context(|| format!("cannot read the steps of {id}"))?;
         let mut steps = Steps::default();
         for row in &rows {
-            match row.try_get::<&str, _>(1)? {
-                Build::NAME => steps.builds.push(decode_step(row)?),
-                Smoketest::NAME => steps.smoketests.push(decode_step(row)?),
-                Upload::NAME => steps.uploads.push(decode_step(row)?),
-                Verify::NAME => steps.verifications.push(decode_step(row)?),
-                Promote::NAME => steps.promotions.push(decode_step(row)?),
-                Announce::NAME => steps.announcements.push(decode_step(row)?),
-                other => return Err(Strange(format!("there is a step of the unknown kind {other}")).into()),
-            }
+            add_step(&mut steps, row)?;
         }
         Ok(steps)
     }
 
-    async fn waivers(&self, recipe: &str) -> Result<Vec<Waiver>> {
+    pub(super) async fn waivers(&self, recipe: &str) -> Result<Vec<Waiver>> {
         let rows = sqlx::query("SELECT fact FROM waiver WHERE recipe = $1 ORDER BY recorded, id")
             .bind(recipe)
             .fetch_all(&self.pool)
@@ -442,13 +450,27 @@ fn is_strange(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<serde_json::Error>() || cause.is::<Strange>())
 }
 
-fn decode_cause(row: &AnyRow) -> Result<Cause> {
+pub(super) fn decode_cause(row: &AnyRow) -> Result<Cause> {
     Ok(Cause {
         change: row.try_get(0)?,
         at: time(row.try_get(1)?),
         summary: row.try_get(2)?,
         why: row.try_get(3)?,
     })
+}
+
+/// Adds a step to those of its kind; the columns are key, kind, request, state, handle, output and note.
+pub(super) fn add_step(steps: &mut Steps, row: &AnyRow) -> Result<()> {
+    match row.try_get::<&str, _>(1)? {
+        Build::NAME => steps.builds.push(decode_step(row)?),
+        Smoketest::NAME => steps.smoketests.push(decode_step(row)?),
+        Upload::NAME => steps.uploads.push(decode_step(row)?),
+        Verify::NAME => steps.verifications.push(decode_step(row)?),
+        Promote::NAME => steps.promotions.push(decode_step(row)?),
+        Announce::NAME => steps.announcements.push(decode_step(row)?),
+        other => return Err(Strange(format!("there is a step of the unknown kind {other}")).into()),
+    }
+    Ok(())
 }
 
 fn decode_step<W: Work>(row: &AnyRow) -> Result<Step<W>> {

@@ -12,6 +12,7 @@ use super::wait::{self, Wait};
 use super::{Brief, Facts, Story, brief, tell};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::store::lines::Line;
 use crate::store::{StepRow, Store};
 
 /// How many candidates of a recipe are looked through for the last release.
@@ -40,19 +41,34 @@ impl Teller {
         Teller { store, clock, patience, grace, has_bus: settings.bus.is_some() }
     }
 
-    /// The one line about a candidate, with the open candidates around it.
-    pub async fn brief(&self, candidate: &Candidate, open: &[Candidate]) -> Result<Brief> {
-        // Rows and note say how far running work has got; a finished candidate has none to tell of.
-        if candidate.stage().is_finished() {
-            return Ok(brief(&self.facts(candidate, &Around::default(), open)));
+    /// The one line about a candidate.
+    pub async fn brief(&self, candidate: &Candidate) -> Result<Brief> {
+        Ok(brief(&self.facts(candidate, &self.around(candidate).await?, &self.open().await?)))
+    }
+
+    /// The lines about several candidates, in their order.
+    pub async fn briefs(&self, lines: &[Line]) -> Result<Vec<Brief>> {
+        let open = self.open().await?;
+        // Rows tell how far running work has got: of what is over there is nothing to tell.
+        let rows = self.store.open_step_rows().await?;
+        let mut around = Around { rows, lease: self.store.planned_until().await?, ..Around::default() };
+        let mut briefs = Vec::with_capacity(lines.len());
+        for Line { candidate, changes, note } in lines {
+            around.changes = *changes;
+            around.note.clone_from(note);
+            briefs.push(brief(&self.facts(candidate, &around, &open)));
         }
-        Ok(brief(&self.facts(candidate, &self.around(candidate).await?, open)))
+        Ok(briefs)
+    }
+
+    /// The open candidates around one that is told of.
+    async fn open(&self) -> Result<Vec<Candidate>> {
+        Ok(self.store.open_lines().await?.into_iter().map(|line| line.candidate).collect())
     }
 
     /// All there is to tell about a candidate.
     pub async fn story(&self, candidate: &Candidate) -> Result<Story> {
-        let open = self.store.open_candidates().await?;
-        Ok(tell(&self.facts(candidate, &self.around(candidate).await?, &open)))
+        Ok(tell(&self.facts(candidate, &self.around(candidate).await?, &self.open().await?)))
     }
 
     /// The packages of a candidate beside those of another; when none is named, of the last release of its recipe
@@ -107,7 +123,9 @@ impl Teller {
     }
 
     async fn around(&self, candidate: &Candidate) -> Result<Around> {
+        let changes = self.store.cause_count(&candidate.id).await?;
         Ok(Around {
+            changes: usize::try_from(changes).unwrap_or_default(),
             rows: self.store.step_rows(&candidate.id).await?,
             note: self.store.note(&candidate.id).await?,
             lease: self.store.planned_until().await?,
@@ -118,6 +136,7 @@ impl Teller {
         let now = self.clock.now();
         Facts {
             candidate,
+            changes: around.changes,
             rows: &around.rows,
             note: &around.note,
             open,
@@ -131,6 +150,7 @@ impl Teller {
 /// What is read beside a candidate.
 #[derive(Default)]
 struct Around {
+    changes: usize,
     rows: Vec<StepRow>,
     note: String,
     /// When the planner's lease ends.

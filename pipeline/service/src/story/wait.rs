@@ -161,17 +161,3 @@ pub fn purpose(candidate: &Candidate, key: &StepKey) -> String {
         generation => format!("{words}, try {generation}"),
     }
 }
-
-/// Whether a step has begun and is not over.
-pub fn is_running(candidate: &Candidate, key: &StepKey) -> bool {
-    fn any<W: Work>(steps: &[Step<W>], key: &StepKey) -> bool {
-        steps.iter().any(|step| step.key == *key && matches!(step.progress, Progress::Running(_)))
-    }
-    let steps = &candidate.steps;
-    any(&steps.builds, key)
-        || any(&steps.smoketests, key)
-        || any(&steps.uploads, key)
-        || any(&steps.verifications, key)
-        || any(&steps.promotions, key)
-        || any(&steps.announcements, key)
-}

@@ -72,6 +72,5 @@ pub(super) async fn report(
         Problem::not_found(format!("There is no boot {key}."), next)
     })?;
     let files = boot.folder.as_deref().map(files::names).unwrap_or_default();
-    let open = pages.store().open_candidates().await?;
-    Ok(Report { candidate: pages.teller.brief(&candidate, &open).await?, boot, files })
+    Ok(Report { candidate: pages.teller.brief(&candidate).await?, boot, files })
 }

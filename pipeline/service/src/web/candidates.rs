@@ -64,20 +64,13 @@ pub async fn json(State(pages): State<Pages>, Query(filter): Query<Filter>) -> R
 }
 
 async fn list(pages: &Pages, filter: &Filter) -> Result<List, Problem> {
-    let all = pages.store().candidates(LIMIT).await?;
-    let open = pages.store().open_candidates().await?;
-    let mut recipes: Vec<String> = all.iter().map(|candidate| candidate.recipe.name.clone()).collect();
+    let mut candidates = pages.teller.briefs(&pages.store().lines(LIMIT).await?).await?;
+    let mut recipes: Vec<String> = candidates.iter().map(|brief| brief.recipe.clone()).collect();
     recipes.sort();
     recipes.dedup();
-    let mut candidates = Vec::new();
-    for candidate in &all {
-        let stage = candidate.stage();
-        let fits = (filter.recipe.is_empty() || filter.recipe == candidate.recipe.name)
-            && (filter.stage.is_empty() || filter.stage == stage.words());
-        if !fits {
-            continue;
-        }
-        candidates.push(pages.teller.brief(candidate, &open).await?);
-    }
+    candidates.retain(|brief| {
+        (filter.recipe.is_empty() || filter.recipe == brief.recipe)
+            && (filter.stage.is_empty() || filter.stage == brief.stage)
+    });
     Ok(List { candidates, recipes })
 }

@@ -21,6 +21,23 @@ async fn the_list_tells_of_every_stage_in_plain_words() {
 }
 
 #[tokio::test]
+async fn the_list_says_of_each_candidate_what_its_own_page_says() {
+    let mut tale = Tale::begin().await;
+    let site = site(&tale).await;
+    let ids = everything(&mut tale).await;
+    let list = site.get("/api/candidates").await.json();
+    let list = list["candidates"].as_array().unwrap();
+    assert_eq!(list.len(), ids.len());
+    for line in list {
+        let story =
+            site.get(&format!("/api/candidates/{}", line["candidate"].as_str().unwrap())).await.json();
+        for (field, value) in line.as_object().unwrap() {
+            assert_eq!(*value, story[field], "{field} of {}", line["candidate"]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_wait_is_shown_with_its_reason_owner_and_deadline() {
     let mut tale = Tale::begin().await;
     let site = site(&tale).await;

@@ -53,10 +53,16 @@ pub struct Tale {
 
 impl Tale {
     pub async fn begin() -> Self {
+        Tale::on(None).await
+    }
+
+    /// A tale on a database of somebody else's.
+    pub async fn on(database: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::set("2026-11-21T12:00:00Z".parse().unwrap());
         let mut settings = Settings::default();
         settings.service.state = folder.path().join("state");
+        settings.service.database = database;
         let store = Store::open(&settings.database(), clock.clone()).await.unwrap();
         let plan = store.plan().await.unwrap().unwrap();
         let installs = ["bash", "glibc", "kernel"].map(|name| (name, "5.3", "1.fc43")).to_vec();
