@@ -9,6 +9,7 @@ pub mod candidates;
 pub mod candidate;
 pub mod boot;
 pub mod packages;
+pub mod changes;
 pub mod images;
 pub mod lists;
 pub mod sources;
@@ -65,7 +66,8 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/candidates/{recipe}/{version}/smoketest/{arch}/{cell}/files/{file}", get(files::of_boot))
         .route("/images", get(images::html))
         .route("/waits", get(lists::waits_html))
-        .route("/changes", get(lists::changes_html))
+        .route("/changes", get(changes::html))
+        .route("/changes/{id}", get(changes::one_html))
         .route("/sources", get(sources::html))
         .route("/parked", get(lists::parked_html))
         .route("/api", get(lists::api_html))
@@ -75,7 +77,8 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/api/candidates/{recipe}/{version}/packages", get(packages::json))
         .route("/api/images", get(images::json))
         .route("/api/waits", get(lists::waits_json))
-        .route("/api/changes", get(lists::changes_json))
+        .route("/api/changes", get(changes::json))
+        .route("/api/changes/{id}", get(changes::one_json))
         .route("/api/sources", get(sources::json))
         .route("/api/parked", get(lists::parked_json))
         .route("/api/journal", get(lists::journal_json))

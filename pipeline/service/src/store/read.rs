@@ -17,10 +17,10 @@ use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::smoketest::{Smoketest, Test};
 use muster_flow::step::{Handle, Progress, Step, StepKey, Work};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
-use super::{Store, decode, time};
+use super::{Store, decode, placeholders, time};
 
 /// How many causes of a candidate are read at most: a mass rebuild gives it thousands.
 const CAUSES: i64 = 200;
@@ -89,6 +89,8 @@ pub struct SeenChange {
     pub change: Change,
     /// What it did, or why it started nothing; empty while it waits to be weighed.
     pub effect: String,
+    /// The candidates that it called for, in the order of their ids.
+    pub candidates: Vec<CandidateId>,
 }
 
 impl Store {
@@ -395,11 +397,39 @@ impl Store {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(SeenChange { change: decode(row.try_get::<&str, _>(0)?)?, effect: row.try_get(1)? })
-            })
-            .collect()
+        self.seen_changes(&rows).await
+    }
+
+    /// One change and what it did.
+    pub async fn change(&self, id: &str) -> Result<Option<SeenChange>> {
+        let sql = "SELECT fact, effect FROM change WHERE id = $1";
+        let rows = sqlx::query(sql).bind(id).fetch_all(&self.pool).await?;
+        Ok(self.seen_changes(&rows).await?.pop())
+    }
+
+    async fn seen_changes(&self, rows: &[AnyRow]) -> Result<Vec<SeenChange>> {
+        let mut seen = Vec::with_capacity(rows.len());
+        for row in rows {
+            let change: Change = decode(row.try_get::<&str, _>(0)?)?;
+            seen.push(SeenChange { change, effect: row.try_get(1)?, candidates: Vec::new() });
+        }
+        if seen.is_empty() {
+            return Ok(seen);
+        }
+        let changes = placeholders(1, seen.len());
+        let sql = format!("SELECT change, candidate FROM cause WHERE change IN {changes} ORDER BY candidate");
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for SeenChange { change, .. } in &seen {
+            query = query.bind(change.id.clone());
+        }
+        let mut led_to: HashMap<String, Vec<CandidateId>> = HashMap::new();
+        for row in query.fetch_all(&self.pool).await? {
+            led_to.entry(row.try_get(0)?).or_default().push(CandidateId(row.try_get(1)?));
+        }
+        for one in &mut seen {
+            one.candidates = led_to.remove(&one.change.id).unwrap_or_default();
+        }
+        Ok(seen)
     }
 
     /// The changes that were not yet weighed, oldest first.

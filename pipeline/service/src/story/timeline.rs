@@ -39,13 +39,24 @@ pub struct Moment {
     pub note: String,
     /// The step it is about, by its key.
     pub step: Option<StepKey>,
+    /// The change it is about, by its id.
+    pub change: Option<String>,
     /// Where more about it can be seen.
     pub links: Vec<Link>,
 }
 
 impl Moment {
     fn event(at: Timestamp, text: String, note: String) -> Self {
-        Moment { at: Some(at), took_s: None, mark: Mark::Done, text, note, step: None, links: Vec::new() }
+        Moment {
+            at: Some(at),
+            took_s: None,
+            mark: Mark::Done,
+            text,
+            note,
+            step: None,
+            change: None,
+            links: Vec::new(),
+        }
     }
 }
 
@@ -111,11 +122,11 @@ fn changes(candidate: &Candidate) -> Vec<Moment> {
         .changes
         .iter()
         .map(|cause| {
-            Moment::event(
-                cause.at,
-                cause.summary.clone(),
-                format!("Why it concerns this image: {}", cause.why),
-            )
+            let why = format!("Why it concerns this image: {}", cause.why);
+            Moment {
+                change: Some(cause.change.clone()),
+                ..Moment::event(cause.at, cause.summary.clone(), why)
+            }
         })
         .collect();
     let what = match candidate.purpose {
@@ -198,6 +209,7 @@ fn moments<W: Work>(
             note,
             links: Vec::new(),
             step: Some(step.key.clone()),
+            change: None,
         }
     };
     steps.iter().map(moment).collect()
@@ -283,6 +295,7 @@ fn gate(candidate: &Candidate) -> Vec<Moment> {
             ),
             note: format!("Why: {}", waiver.reason),
             step: None,
+            change: None,
             links: Vec::new(),
         });
     }
@@ -341,6 +354,7 @@ fn publications(facts: &Facts<'_>) -> Vec<Moment> {
         text: format!("{} holds it", hold.who),
         note: format!("Why: {}", hold.why),
         step: None,
+        change: None,
         links: Vec::new(),
     }));
     all

@@ -1,4 +1,4 @@
-//! The shorter lists: waits, changes, parked messages, the journal.
+//! The shorter lists: waits, parked messages, the journal.
 
 use askama::Template;
 use axum::Json;
@@ -6,7 +6,6 @@ use axum::extract::{Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
 use muster_flow::candidate::CandidateId;
-use muster_flow::change::Origin;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,9 +13,6 @@ use super::problem::Problem;
 use super::{Pages, page};
 use crate::store::JournalLine;
 use crate::story::wait::Wait;
-
-/// How many changes a list goes back.
-const CHANGES: u32 = 200;
 
 /// How many journal lines one answer has at most.
 const JOURNAL: u32 = 1000;
@@ -50,59 +46,6 @@ pub async fn waits_json(State(pages): State<Pages>) -> Response {
     match pages.teller.waits().await.map_err(Problem::from) {
         Ok(waits) => Json(json!({ "waits": waits })).into_response(),
         Err(problem) => problem.json(),
-    }
-}
-
-/// A change, and what it did.
-#[derive(Debug, Serialize)]
-struct Seen {
-    id: String,
-    at: Timestamp,
-    /// How we heard of it, in a few words.
-    origin: String,
-    summary: String,
-    /// What it did, or why it started nothing; empty while it waits to be weighed.
-    effect: String,
-}
-
-#[derive(Template)]
-#[template(path = "changes.html")]
-struct ChangesPage {
-    changes: Vec<Seen>,
-}
-
-/// Changes, and what each did.
-pub async fn changes_html(State(pages): State<Pages>) -> Result<Html<String>, Problem> {
-    page::render(&ChangesPage { changes: changes(&pages).await? })
-}
-
-/// The same as JSON.
-pub async fn changes_json(State(pages): State<Pages>) -> Response {
-    match changes(&pages).await {
-        Ok(changes) => Json(json!({ "changes": changes })).into_response(),
-        Err(problem) => problem.json(),
-    }
-}
-
-async fn changes(pages: &Pages) -> Result<Vec<Seen>, Problem> {
-    let seen = pages.store().changes(CHANGES).await?;
-    let line = |seen: crate::store::SeenChange| Seen {
-        origin: origin(&seen.change.origin),
-        summary: seen.change.summary(),
-        id: seen.change.id,
-        at: seen.change.at,
-        effect: seen.effect,
-    };
-    Ok(seen.into_iter().map(line).collect())
-}
-
-/// How we heard of a change, in a few words.
-pub fn origin(origin: &Origin) -> String {
-    match origin {
-        Origin::Message { topic } => format!("message {topic}"),
-        Origin::Sweep { source } => format!("a look at {source}: the bus did not say"),
-        Origin::Calendar => "the calendar".to_owned(),
-        Origin::Person { name } => name.clone(),
     }
 }
 

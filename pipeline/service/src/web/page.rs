@@ -39,6 +39,11 @@ pub fn path(id: &str) -> String {
     format!("/candidates/{}", text::in_address(id, "/+"))
 }
 
+/// The path of a change's page. Its id may come from outside and hold anything.
+pub fn change(id: &str) -> String {
+    format!("/changes/{}", text::in_address(id, ""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

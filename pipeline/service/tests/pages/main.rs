@@ -5,6 +5,7 @@ mod site;
 mod stages;
 mod lists;
 mod candidate;
+mod changes;
 mod sources;
 mod strangers;
 mod mirror;

@@ -101,6 +101,7 @@ async fn what_messages_and_people_write_is_shown_and_never_run() {
         "/",
         "/waits",
         "/changes",
+        &muster::web::page::change(EVIL),
         "/sources",
         "/parked",
         &path(&id),
