@@ -85,6 +85,17 @@ async fn the_page_and_its_twin_tell_the_same() {
     let (_, other) = get(&format!("/api{page}?since={}", ids[1].version())).await;
     assert_eq!(serde_json::from_str::<Value>(&other).unwrap()["since"], ids[1].0);
     assert_eq!(get(&format!("{page}?since=43.1")).await.0, 404);
+    // One chooses from what there is; what is shown is chosen.
+    let option = |id: &CandidateId, more: &str, words: &str| {
+        let version = id.version();
+        format!("<option value=\"{version}\"{more}>{version} ({words})</option>")
+    };
+    for part in [option(&ids[0], " selected", "release, published"), option(&ids[1], "", "scratch, passed")] {
+        assert!(html.contains(&part), "{part}: {html}");
+    }
+    assert!(!html.contains(&format!("value=\"{}\"", ids[2].version())), "it is compared with itself");
+    let (_, other) = get(&format!("{page}?since={}", ids[1].version())).await;
+    assert!(other.contains(&option(&ids[1], " selected", "scratch, passed")), "{other}");
     assert!(get(&format!("/candidates/{}", ids[2])).await.1.contains(&page));
 }
 

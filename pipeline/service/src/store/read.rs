@@ -137,6 +137,20 @@ impl Store {
         ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
     }
 
+    /// The ids of the other candidates of its recipe, newest first.
+    pub async fn siblings(&self, id: &CandidateId, limit: u32) -> Result<Vec<CandidateId>> {
+        let ids = sqlx::query(
+            "SELECT id FROM candidate WHERE recipe = $1 AND id <> $2 ORDER BY created DESC, id DESC LIMIT $3",
+        )
+        .bind(id.recipe())
+        .bind(&id.0)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .context("cannot list the candidates of a recipe")?;
+        ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
+    }
+
     async fn load_all(&self, ids: Vec<AnyRow>) -> Result<Vec<Candidate>> {
         let mut candidates = Vec::with_capacity(ids.len());
         for row in ids {

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::store::lines::Line;
 use crate::store::{StepRow, Store};
 
-/// How many candidates of a recipe are looked through for the last release.
+/// How many candidates of a recipe are looked through for the last release, and offered to compare with.
 const BASES: u32 = 100;
 
 /// Tells stories from a store.
@@ -82,17 +82,20 @@ impl Teller {
     }
 
     async fn base_of(&self, candidate: &Candidate) -> Result<Option<Candidate>> {
-        let mut built = None;
-        for id in self.store.before(&candidate.id, BASES).await? {
-            let Some(older) = self.store.candidate(&id).await? else { continue };
-            if older.stage() == Stage::Finished(Outcome::Published) {
-                return Ok(Some(older));
-            }
-            if built.is_none() && older.builds().any(|build| build.output().is_some()) {
-                built = Some(older);
-            }
+        let older = self.store.lines_of(&self.store.before(&candidate.id, BASES).await?).await?;
+        let published = older.iter().find(|line| is_published(&line.candidate));
+        let base = published.or_else(|| older.iter().find(|line| is_built(&line.candidate)));
+        match base {
+            Some(line) => self.store.find_readable(&line.candidate.id).await,
+            None => Ok(None),
         }
-        Ok(built)
+    }
+
+    /// The candidates of its recipe that the packages of a candidate may be compared with, newest first.
+    pub async fn comparable(&self, candidate: &Candidate) -> Result<Vec<Brief>> {
+        let mut others = self.store.lines_of(&self.store.siblings(&candidate.id, BASES).await?).await?;
+        others.retain(|line| is_built(&line.candidate));
+        self.briefs(&others).await
     }
 
     /// What the boots of a candidate showed.
@@ -145,6 +148,14 @@ impl Teller {
             now,
         }
     }
+}
+
+fn is_published(candidate: &Candidate) -> bool {
+    candidate.stage() == Stage::Finished(Outcome::Published)
+}
+
+fn is_built(candidate: &Candidate) -> bool {
+    candidate.builds().any(|build| build.output().is_some())
 }
 
 /// What is read beside a candidate.

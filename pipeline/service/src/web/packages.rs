@@ -4,10 +4,12 @@ use askama::Template;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
+use muster_flow::candidate::Candidate;
 use serde::Deserialize;
 
 use super::problem::Problem;
 use super::{Pages, page};
+use crate::story::Brief;
 use crate::story::packages::Packages;
 
 /// What to compare with.
@@ -22,6 +24,14 @@ pub struct View {
 #[template(path = "packages.html")]
 struct Page {
     packages: Packages,
+    /// What they may be compared with, newest first.
+    choices: Vec<Brief>,
+}
+
+impl Page {
+    fn is_chosen(&self, choice: &Brief) -> bool {
+        self.packages.since.as_ref() == Some(&choice.candidate)
+    }
 }
 
 /// The page.
@@ -30,7 +40,9 @@ pub async fn html(
     Path((recipe, version)): Path<(String, String)>,
     Query(view): Query<View>,
 ) -> Result<Html<String>, Problem> {
-    page::render(&Page { packages: tell(&pages, &recipe, &version, &view).await? })
+    let candidate = pages.candidate(&recipe, &version).await?;
+    let packages = tell(&pages, &candidate, &view).await?;
+    page::render(&Page { packages, choices: pages.teller.comparable(&candidate).await? })
 }
 
 /// The same as JSON.
@@ -39,17 +51,20 @@ pub async fn json(
     Path((recipe, version)): Path<(String, String)>,
     Query(view): Query<View>,
 ) -> Response {
-    match tell(&pages, &recipe, &version, &view).await {
+    let packages = async {
+        let candidate = pages.candidate(&recipe, &version).await?;
+        tell(&pages, &candidate, &view).await
+    };
+    match packages.await {
         Ok(packages) => Json(packages).into_response(),
         Err(problem) => problem.json(),
     }
 }
 
-async fn tell(pages: &Pages, recipe: &str, version: &str, view: &View) -> Result<Packages, Problem> {
-    let candidate = pages.candidate(recipe, version).await?;
+async fn tell(pages: &Pages, candidate: &Candidate, view: &View) -> Result<Packages, Problem> {
     let since = match view.since.trim() {
         "" => None,
-        since => Some(pages.candidate(recipe, since).await?),
+        since => Some(pages.candidate(candidate.id.recipe(), since).await?),
     };
-    Ok(pages.teller.packages(&candidate, since).await?)
+    Ok(pages.teller.packages(candidate, since).await?)
 }
