@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::store::StepRow;
 use boot::Boot;
 use built::Built;
-use image::Image;
+use image::{Image, Trust};
 use mark::Mark;
 use next_action::NextAction;
 use service::Service;
@@ -48,6 +48,10 @@ pub struct Facts<'a> {
     pub service: Service,
     /// How long a scratch candidate waits for more changes.
     pub patience: Patience,
+    /// What strangers check with.
+    pub trust: &'a Trust,
+    /// Whether its stream points at it.
+    pub is_current: bool,
     /// The time now.
     pub now: Timestamp,
 }
@@ -165,7 +169,7 @@ pub fn tell(facts: &Facts<'_>) -> Story {
         builds: built::of_candidate(candidate),
         boots: boot::all(facts),
         verdict: candidate.verdict().cloned(),
-        images: image::of_candidate(candidate),
+        images: image::of_candidate(candidate, facts.trust, facts.is_current),
         waivers: candidate.decisions.waivers.clone(),
     }
 }

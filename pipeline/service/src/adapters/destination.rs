@@ -105,7 +105,11 @@ impl Destinations {
         for (name, place) in &settings.destinations {
             places.insert(name.clone(), Place::new(name, place, settings, (&signer, &http))?);
         }
-        let streams = holder_of_streams(&places).map(|mirror| Streams { mirror: mirror.clone(), clock });
+        let holder = holder_of_streams(&settings.destinations).and_then(|(name, _)| places.get(name));
+        let streams = match holder {
+            Some(Place::Mirror(mirror)) => Some(Streams { mirror: mirror.clone(), clock }),
+            Some(Place::Registry(_) | Place::Ostree(_)) | None => None,
+        };
         Ok(Destinations { places, streams, signer, http })
     }
 
@@ -172,14 +176,26 @@ impl Destinations {
     }
 }
 
-fn holder_of_streams(places: &BTreeMap<String, Place>) -> Option<&Mirror> {
-    let mirrors = || {
-        places.values().filter_map(|place| match place {
-            Place::Mirror(mirror) => Some(mirror),
-            Place::Registry(_) | Place::Ostree(_) => None,
-        })
-    };
-    mirrors().find(|mirror| mirror.name == "mirror").or_else(|| mirrors().next())
+/// The mirror that holds the streams, with its name: the one called `mirror`, or else the first.
+pub fn holder_of_streams(places: &BTreeMap<String, Settings>) -> Option<(&String, &mirror::Settings)> {
+    places.get_key_value("mirror").and_then(as_mirror).or_else(|| places.iter().find_map(as_mirror))
+}
+
+fn as_mirror<'a>((name, settings): (&'a String, &'a Settings)) -> Option<(&'a String, &'a mirror::Settings)> {
+    match settings {
+        Settings::Mirror(mirror) => Some((name, mirror)),
+        Settings::Registry(_) | Settings::OstreeRepository(_) => None,
+    }
+}
+
+/// The address at which strangers find the mirror that holds the streams; none when there is no mirror.
+pub fn address_of_streams(settings: &config::Settings) -> Option<String> {
+    holder_of_streams(&settings.destinations)
+        .map(|(name, mirror)| address(name, mirror.url.as_deref(), settings))
+}
+
+fn address(name: &str, url: Option<&str>, settings: &config::Settings) -> String {
+    url.map_or_else(|| format!("{}/pub/{name}", settings.url()), str::to_owned)
 }
 
 impl Place {
@@ -191,13 +207,11 @@ impl Place {
     ) -> Result<Self> {
         let in_state =
             |folder: &Option<PathBuf>| folder.clone().unwrap_or_else(|| all.service.state.join(name));
-        let public =
-            |url: &Option<String>| url.clone().unwrap_or_else(|| format!("{}/pub/{name}", all.url()));
         Ok(match settings {
             Settings::Mirror(mirror) => Place::Mirror(Mirror {
                 name: name.to_owned(),
                 root: in_state(&mirror.root),
-                url: public(&mirror.url),
+                url: address(name, mirror.url.as_deref(), all),
                 latest: mirror.latest.clone().unwrap_or_else(|| "stable".to_owned()),
                 signer: signer.clone(),
                 http: http.clone(),
@@ -206,7 +220,7 @@ impl Place {
             Settings::OstreeRepository(repository) => Place::Ostree(OstreeRepository {
                 name: name.to_owned(),
                 folder: in_state(&repository.repository),
-                url: public(&repository.url),
+                url: address(name, repository.url.as_deref(), all),
                 signer: signer.clone(),
             }),
         })

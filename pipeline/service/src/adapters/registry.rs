@@ -312,7 +312,11 @@ fn images(upload: &UploadRequest) -> Result<Vec<(&Path, Manifest)>> {
     layouts.collect()
 }
 
-/// The tag of the version, such as `43-20261121.0`.
 fn version_tag(upload: &UploadRequest) -> String {
-    upload.version.replacen('.', "-", 1)
+    tag_of(&upload.version)
+}
+
+/// The tag of a version, such as `43-20261121.0`, which never moves.
+pub fn tag_of(version: &str) -> String {
+    version.replacen('.', "-", 1)
 }

@@ -99,6 +99,14 @@ impl Signer {
         Ok(Some(PublicKey { armour }))
     }
 
+    /// The fingerprint in hex of the key that strangers check with; `None` when nothing is signed.
+    pub async fn fingerprint(&self) -> Result<Option<String>> {
+        match self.public_key().await? {
+            Some(key) => key.fingerprint().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The gpg key and folder that other programs can sign with themselves.
     pub fn gpg_key(&self) -> Option<(&str, Option<&Path>)> {
         match &self.settings {
@@ -209,6 +217,14 @@ impl PublicKey {
             return Ok(());
         }
         writing::write(&path, &self.armour, writing::time(0))
+    }
+
+    /// Its fingerprint in upper-case hex, as gpg tells it.
+    pub async fn fingerprint(&self) -> Result<String> {
+        let home = tempfile::tempdir().context("cannot make a folder of gpg")?;
+        let show = stranger(home.path()).args(["--with-colons", "--show-keys"]).input(self.armour.as_slice());
+        let shown = show.run().await.context("cannot read the public key")?.text();
+        primary_fingerprints(&shown).into_iter().next().context("the public key is none that gpg knows")
     }
 
     /// The text that a clear-signed message really signs. What stands before or after it is not trusted.

@@ -57,6 +57,10 @@ impl Streams {
             }
         }
         self.remember(stream, release, self.clock.now()).map_err(Fault::retry)?;
+        // Nothing else may lie on this mirror, and still its pointers are checked with the key.
+        if let Some(key) = self.mirror.signer.public_key().await.map_err(Fault::retry)? {
+            key.offer(&self.mirror.root).map_err(Fault::retry)?;
+        }
         self.show(&place, &document, now).await.map_err(Fault::retry)?;
         drop(lock);
         self.mirror.list().await?;

@@ -66,6 +66,9 @@ fn tell(story: &Story, page: &str) -> String {
             image.destination,
             output::plain(&image.location)
         );
+        if let Some(key) = image.fingerprint() {
+            let _ = writeln!(text, "  The signature must be by the key {key}:");
+        }
         for command in &image.verify {
             let _ = writeln!(text, "    {}", output::plain(command));
         }

@@ -1,15 +1,22 @@
 //! Reads from the store what a story is told from, and tells it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::candidate::{Candidate, Outcome, Patience, Stage};
+use muster_flow::publish;
+use tokio::sync::OnceCell;
 
 use super::boot::{self, Boot};
+use super::image::Trust;
 use super::packages::{self, Packages};
 use super::service::Service;
 use super::source::{self, Sources};
 use super::wait::{self, Wait};
 use super::{Brief, Facts, Story, brief, tell};
+use crate::adapters::destination;
+use crate::adapters::signer::Signer;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::lines::Line;
@@ -28,6 +35,10 @@ pub struct Teller {
     patience: Patience,
     grace: SignedDuration,
     has_bus: bool,
+    signer: Signer,
+    /// What the signer said of its key, once it was asked.
+    fingerprint: Arc<OnceCell<Option<String>>>,
+    mirror_of_streams: Option<String>,
 }
 
 impl Teller {
@@ -38,7 +49,16 @@ impl Teller {
             at_most: SignedDuration::from_secs(settings.engine.at_most_s),
         };
         let grace = SignedDuration::from_secs(settings.engine.grace_s);
-        Teller { store, clock, patience, grace, has_bus: settings.bus.is_some() }
+        Teller {
+            store,
+            clock,
+            patience,
+            grace,
+            has_bus: settings.bus.is_some(),
+            signer: Signer::new(settings.signing.clone()),
+            fingerprint: Arc::default(),
+            mirror_of_streams: destination::address_of_streams(settings),
+        }
     }
 
     /// The one line about a candidate.
@@ -68,7 +88,31 @@ impl Teller {
 
     /// All there is to tell about a candidate.
     pub async fn story(&self, candidate: &Candidate) -> Result<Story> {
-        Ok(tell(&self.facts(candidate, &self.around(candidate).await?, &self.open().await?)))
+        let mut around = self.around(candidate).await?;
+        if publish::is_promoted(candidate) {
+            let releases = self.store.releases(&candidate.recipe.stream).await?;
+            around.is_current = releases.iter().any(|release| release.candidate == candidate.id.0);
+            around.trust = self.trust().await;
+        }
+        Ok(tell(&self.facts(candidate, &around, &self.open().await?)))
+    }
+
+    /// What strangers check with.
+    pub async fn trust(&self) -> Trust {
+        let mut trust =
+            Trust { signs: self.signer.signs(), fingerprint: None, mirror: self.mirror_of_streams.clone() };
+        if trust.signs {
+            let told = self.fingerprint.get_or_try_init(|| self.signer.fingerprint()).await;
+            // Without it the page is still worth showing; the next look asks again.
+            trust.fingerprint = told.cloned().unwrap_or_else(|error| {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot tell the fingerprint of the signing key"
+                );
+                None
+            });
+        }
+        trust
     }
 
     /// The packages of a candidate beside those of another; when none is named, of the last release of its recipe
@@ -132,6 +176,7 @@ impl Teller {
             rows: self.store.step_rows(&candidate.id).await?,
             note: self.store.note(&candidate.id).await?,
             lease: self.store.planned_until().await?,
+            ..Around::default()
         })
     }
 
@@ -145,6 +190,8 @@ impl Teller {
             open,
             service: Service::of(around.lease, now),
             patience: self.patience,
+            trust: &around.trust,
+            is_current: around.is_current,
             now,
         }
     }
@@ -166,4 +213,6 @@ struct Around {
     note: String,
     /// When the planner's lease ends.
     lease: Option<Timestamp>,
+    trust: Trust,
+    is_current: bool,
 }

@@ -65,13 +65,14 @@ async fn streams(pages: &Pages) -> Result<Vec<Stream>, Problem> {
     let mut names: BTreeSet<String> = pages.streams.iter().cloned().collect();
     // A stream needs no section in the configuration to be released to.
     names.extend(pages.store().streams().await?);
+    let trust = pages.teller.trust().await;
     let mut streams = Vec::new();
     for name in names {
         let mut releases: Vec<Release> = Vec::new();
         for release in pages.store().releases(&name).await? {
             let created = Timestamp::from_second(release.created).unwrap_or_default();
             releases.push(Release {
-                images: image::of_release(&release),
+                images: image::of_release(&release, &name, &trust),
                 recipe: release.recipe,
                 summary: release.summary,
                 version: release.version,

@@ -87,14 +87,8 @@ fn present(root: &Path, parts: &[&str], ending: &str) -> Vec<Entry> {
 
 /// The folder that the pointers of streams lie in.
 fn streams(settings: &Settings) -> Option<PathBuf> {
-    let root = |(name, settings_of): (&String, &destination::Settings)| match settings_of {
-        destination::Settings::Mirror(mirror) => {
-            Some(mirror.root.clone().unwrap_or_else(|| settings.service.state.join(name)))
-        }
-        destination::Settings::Registry(_) | destination::Settings::OstreeRepository(_) => None,
-    };
-    let named = settings.destinations.get_key_value("mirror").and_then(root);
-    let root = named.or_else(|| settings.destinations.iter().find_map(root))?;
+    let (name, mirror) = destination::holder_of_streams(&settings.destinations)?;
+    let root = mirror.root.clone().unwrap_or_else(|| settings.service.state.join(name));
     Some(root.join("streams"))
 }
 

@@ -1,6 +1,9 @@
 //! One candidate, and one boot of it.
 #![expect(clippy::format_push_string, reason = "a test")]
 
+use muster::program::Program;
+use serde_json::Value;
+
 use crate::site::{path, site};
 use crate::stages::everything;
 use crate::tale::Tale;
@@ -86,4 +89,44 @@ async fn a_boot_shows_each_test_and_the_files_it_left() {
         doubt.contains("infra error") && doubt.contains("the accelerator hung") && !doubt.contains("failed"),
         "{doubt}"
     );
+}
+
+#[tokio::test]
+async fn the_fingerprint_of_the_signing_key_stands_beside_the_commands_once_there_is_something_to_get() {
+    let home = tempfile::tempdir().unwrap();
+    let gpg = |args: &[&str]| {
+        let home = Program::new("gpg").arg("--homedir").arg(home.path());
+        home.args(["--batch", "--quiet", "--passphrase", ""]).args(args)
+    };
+    gpg(&["--quick-gen-key", "Murmur <murmur@example.invalid>", "ed25519", "sign", "never"])
+        .run()
+        .await
+        .unwrap();
+    let list = gpg(&["--with-colons", "--list-keys"]).run().await.unwrap().text();
+    let key = list.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap().trim_matches(':').to_owned();
+    let groups: Vec<&str> = (0..key.len()).step_by(4).map(|at| &key[at..at + 4]).collect();
+    let mut tale = Tale::begin().await;
+    let home = home.path().display();
+    let signing = format!("kind = \"gpg\"\nkey = \"murmur@example.invalid\"\nhomedir = \"{home}\"\n");
+    tale.settings.signing = toml::from_str(&signing).unwrap();
+    let site = site(&tale).await;
+    let ids = everything(&mut tale).await;
+    for address in [&path(&ids[0]), "/images"] {
+        let words = site.get(address).await.words();
+        assert!(words.contains(&format!("The signature must be by the key {}", groups.join(" "))), "{words}");
+    }
+    let images = async |id| site.get(&format!("/api{}", path(id))).await.json()["images"].clone();
+    assert_eq!(images(&ids[0]).await[0]["signed_by"], key);
+    let held = images(&ids[6]).await;
+    assert_eq!(
+        (&held[0]["verify"], &held[0]["signed_by"]),
+        (&Value::from(Vec::<String>::new()), &Value::Null)
+    );
+    Program::new("gpgconf")
+        .arg("--homedir")
+        .arg(home.to_string())
+        .args(["--kill", "all"])
+        .run()
+        .await
+        .unwrap();
 }

@@ -7,5 +7,6 @@ mod ostree;
 mod registry;
 mod signing;
 mod streams;
+mod commands;
 mod tokens;
 mod crash;
