@@ -19,8 +19,26 @@ use crate::story::words;
 #[derive(Template)]
 #[template(path = "folder.html")]
 struct Folder {
-    path: String,
+    heading: String,
+    /// The folders above it, the outermost first.
+    above: Vec<Crumb>,
     entries: Vec<Entry>,
+}
+
+struct Crumb {
+    name: String,
+    /// Where it is, seen from the folder.
+    address: String,
+}
+
+impl Folder {
+    /// A folder that the last of some names names, below those before it.
+    fn new(mut names: Vec<String>, entries: Vec<Entry>) -> Self {
+        let heading = names.pop().unwrap_or_default();
+        let depth = names.len();
+        let crumb = |(at, name)| Crumb { name, address: "../".repeat(depth - at) };
+        Folder { heading, above: names.into_iter().enumerate().map(crumb).collect(), entries }
+    }
 }
 
 #[derive(Clone)]
@@ -32,7 +50,7 @@ struct Entry {
 /// The pages, the streams' metadata, and a helpful answer for every address that is none of theirs.
 pub fn serve(pages: Router, settings: &Settings) -> Router {
     let pages = match streams(settings) {
-        Some(folder) => pages.nest_service("/streams", files(folder)),
+        Some(folder) => pages.nest_service("/streams", files(folder, vec!["Streams".to_owned()])),
         None => pages,
     };
     pages.fallback(nothing)
@@ -41,42 +59,45 @@ pub fn serve(pages: Router, settings: &Settings) -> Router {
 /// What destinations on this machine show to strangers, each under `/pub/NAME`.
 pub fn published(served: Vec<Served>) -> Router {
     served.into_iter().fold(Router::new(), |router, Served { name, folder, shown }| {
-        let path = format!("/pub/{name}");
+        let (path, heading) = (format!("/pub/{name}"), format!("Files on {name}"));
         match shown {
-            Shown::Everything => router.nest_service(&path, files(folder)),
-            Shown::Only { folders, files } => router.nest_service(&path, parts(&folder, folders, files)),
+            Shown::Everything => router.nest_service(&path, files(folder, vec![heading])),
+            Shown::Only { folders, files } => {
+                router.nest_service(&path, parts(&folder, &heading, (folders, files)))
+            }
         }
     })
 }
 
-/// Serves the files of a folder, and lists what lies in it.
-fn files(root: PathBuf) -> ServeDir<Router> {
+/// Serves the files of a folder, and lists what lies in it. The names are those of the folder and of what is above it.
+fn files(root: PathBuf, names: Vec<String>) -> ServeDir<Router> {
     let listing = Router::new().fallback({
         let root = root.clone();
         move |request: Request| {
-            let root = root.clone();
-            async move { folder(&root, request.uri().path()) }
+            let (root, names) = (root.clone(), names.clone());
+            async move { folder(&root, names, request.uri().path()) }
         }
     });
     ServeDir::new(root).append_index_html_on_directories(false).fallback(listing)
 }
 
 /// Serves some folders and files of a folder, each at an address of its own, so that no other one leads anywhere.
-fn parts(root: &Path, folders: &'static [&str], single: &'static [&str]) -> Router {
+fn parts(root: &Path, heading: &str, (folders, single): (&'static [&str], &'static [&str])) -> Router {
     let start = {
-        let root = root.to_owned();
+        let (root, names) = (root.to_owned(), vec![heading.to_owned()]);
         move || {
             let (folders, single) = (present(&root, folders, "/"), present(&root, single, ""));
-            async move { page::render(&Folder { path: "/".to_owned(), entries: [folders, single].concat() }) }
+            async move { page::render(&Folder::new(names, [folders, single].concat())) }
         }
     };
     let parts = Router::new().route("/", get(start)).fallback(nothing);
     let parts = single
         .iter()
         .fold(parts, |parts, file| parts.route_service(&format!("/{file}"), ServeFile::new(root.join(file))));
-    folders
-        .iter()
-        .fold(parts, |parts, folder| parts.nest_service(&format!("/{folder}"), files(root.join(folder))))
+    folders.iter().fold(parts, |parts, folder| {
+        let names = vec![heading.to_owned(), (*folder).to_owned()];
+        parts.nest_service(&format!("/{folder}"), files(root.join(folder), names))
+    })
 }
 
 /// What there is of the parts of a folder, for its list.
@@ -104,11 +125,12 @@ fn no_page() -> Problem {
 }
 
 /// A listing of the folder at `path` below the root.
-fn folder(root: &Path, path: &str) -> Response {
+fn folder(root: &Path, mut names: Vec<String>, path: &str) -> Response {
     let Some(entries) = inside(root, path).and_then(|folder| entries(&folder)) else {
         return no_page().into_response();
     };
-    page::render(&Folder { path: path.to_owned(), entries }).into_response()
+    names.extend(path.split('/').filter(|part| !part.is_empty()).map(str::to_owned));
+    page::render(&Folder::new(names, entries)).into_response()
 }
 
 /// The folder below the root that an address names, if it is one and lies there.

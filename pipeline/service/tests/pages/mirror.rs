@@ -29,4 +29,11 @@ async fn the_mirror_is_served_with_ranges_and_validators() {
     assert!(folder.words().contains("43/"), "{}", folder.words());
     assert!(site.get("/pub/mirror/releases/43/").await.words().contains("image.qcow2 10 bytes"));
     assert_eq!(site.get("/pub/mirror/releases/44/").await.status, 404);
+    // Each folder says where it lies, and leads back.
+    let start = site.get("/pub/mirror/").await;
+    assert!(start.body.contains("<h1>Files on mirror</h1>") && !start.body.contains("../"), "{}", start.body);
+    let deep = site.get("/pub/mirror/releases/43/").await;
+    let above = "<a href=\"../../\">Files on mirror</a> / <a href=\"../\">releases</a> / ";
+    assert!(deep.body.contains(above) && deep.body.contains("<h1>43</h1>"), "{}", deep.body);
+    assert!(site.get("/streams/").await.body.contains("<h1>Streams</h1>"));
 }
