@@ -15,16 +15,15 @@ pub mod lists;
 pub mod sources;
 pub mod files;
 pub mod mirror;
+pub mod health;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderValue, Uri};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -37,9 +36,6 @@ use crate::store::Store;
 use crate::story::teller::Teller;
 use problem::Problem;
 
-/// How long a look at the store may take before it counts as away: whoever asks for our health asks again soon.
-const HEALTHY: Duration = Duration::from_secs(3);
-
 /// What every page is made from.
 #[derive(Clone)]
 pub struct Pages {
@@ -48,6 +44,8 @@ pub struct Pages {
     streams: Vec<String>,
     /// The folder of the builds on this machine.
     builds: PathBuf,
+    /// Where this process writes, each with what lies there.
+    places: Vec<(&'static str, PathBuf)>,
 }
 
 /// All pages.
@@ -56,6 +54,7 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         teller: Teller::new(store, settings, clock),
         streams: settings.streams.keys().cloned().collect(),
         builds: settings.jobs("build"),
+        places: health::places(settings),
     };
     let with_pages = Router::new()
         .route("/", get(candidates::html))
@@ -83,7 +82,7 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/api/parked", get(lists::parked_json))
         .route("/api/journal", get(lists::journal_json))
         .route("/api/{*nothing}", get(unknown))
-        .route("/healthz", get(health))
+        .route("/healthz", get(health::text))
         .route("/metrics", get(sources::metrics))
         .with_state(pages);
     let with_pages = with_pages.route("/style.css", get(style));
@@ -104,19 +103,6 @@ impl Pages {
         let id = CandidateId(format!("{recipe}/{version}"));
         let candidate = self.store().candidate(&id).await?;
         candidate.ok_or_else(|| Problem::no_candidate(&id))
-    }
-}
-
-/// Says whether the service can read its store.
-async fn health(State(pages): State<Pages>) -> Response {
-    let look = tokio::time::timeout(HEALTHY, pages.store().open_versions()).await;
-    match look.unwrap_or_else(|_| Err(anyhow::anyhow!("it does not answer within {} s", HEALTHY.as_secs()))) {
-        Ok(_) => (StatusCode::OK, "ok\n").into_response(),
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "cannot read the store");
-            (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read; see the service's log\n")
-                .into_response()
-        }
     }
 }
 

@@ -35,7 +35,8 @@ fn free_port() -> u16 {
 }
 
 impl Site {
-    fn new(database: impl Fn(&Path) -> String) -> Site {
+    /// A site with its state, and with its database, where these say, below a folder of its own.
+    fn new(state: &str, database: impl Fn(&Path) -> String) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../kickstarts");
         let definitions = folder.path().join("definitions/kickstarts");
@@ -49,7 +50,7 @@ impl Site {
         }
         let listen = format!("127.0.0.1:{}", free_port());
         let settings = format!(
-            "[service]\nstate = \"{folder}/state\"\ndatabase = \"{database}\"\nlisten = \"{listen}\"\n\
+            "[service]\nstate = \"{folder}/{state}\"\ndatabase = \"{database}\"\nlisten = \"{listen}\"\n\
              [definitions]\npath = \"{folder}/definitions\"\n\
              [engine]\ntick_ms = 50\nquiet_s = 100000\nat_most_s = 100000\n",
             folder = folder.path().display(),
@@ -116,18 +117,18 @@ fn stderr(finished: &Finished) -> String {
     String::from_utf8_lossy(&finished.stderr).into_owned()
 }
 
-/// A service whose database lies on a disk of a few MiB, which only it and its commands see.
+/// A service whose database or state lies on a disk of a few MiB, which only it and its commands see.
 struct SmallDisk {
     site: Site,
     service: Running,
 }
 
 impl SmallDisk {
-    fn begin() -> SmallDisk {
-        let site = Site::new(|folder| format!("sqlite://{}/disk/muster.db", folder.display()));
+    fn begin(state: &str, database: &str) -> SmallDisk {
+        let site = Site::new(state, |folder| format!("sqlite://{}/{database}", folder.display()));
         let disk = site.folder.path().join("disk");
         fs::create_dir(&disk).unwrap();
-        let script = "mount -t tmpfs -o size=3m tmpfs \"$1\" && exec \"$2\" --config \"$3\" serve";
+        let script = "mount -t tmpfs -o size=16m tmpfs \"$1\" && exec \"$2\" --config \"$3\" serve";
         let service = Program::new("unshare")
             .args(["-m", "--propagation", "private", "sh", "-c", script, "sh"])
             .arg(&disk)
@@ -145,6 +146,13 @@ impl SmallDisk {
         inside.limit(Duration::from_mins(1)).run_any().await.unwrap()
     }
 
+    /// Fills the disk, and returns what takes the room.
+    async fn fill(&self) -> String {
+        let ballast = self.site.folder.path().join("disk/ballast").display().to_string();
+        self.run("dd", &["if=/dev/zero", &format!("of={ballast}"), "bs=4096"]).await;
+        ballast
+    }
+
     async fn trigger(&self, reason: &str) -> Finished {
         let config = self.site.config();
         let args: Vec<&str> = ["--config", &config].into_iter().chain(trigger(reason)).collect();
@@ -157,14 +165,16 @@ async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_a
     if !is_given() {
         return;
     }
-    let mut small = SmallDisk::begin();
+    let mut small = SmallDisk::begin("state", "disk/muster.db");
     small.site.until_healthy().await;
     let first = small.trigger("before it was full").await;
     assert_eq!(first.code, Some(0), "{}", stderr(&first));
     small.site.until_weighed("before it was full").await;
 
-    let ballast = small.site.folder.path().join("disk/ballast").display().to_string();
-    small.run("dd", &["if=/dev/zero", &format!("of={ballast}"), "bs=4096"]).await;
+    let ballast = small.fill().await;
+    let full =
+        |status, body: &str| status == 503 && body.starts_with("the disk of the database: it is full: ");
+    small.site.until("a word about the full disk", "/healthz", full).await;
     small.site.until_logged("database or disk is full").await;
     let second = small.trigger("while it was full").await;
     assert_eq!(second.code, Some(1), "{}", second.text());
@@ -174,12 +184,29 @@ async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_a
     assert!(!small.service.has_ended(), "{}", small.site.log());
 
     small.run("rm", &[&ballast]).await;
+    small.site.until_healthy().await;
     let third = small.trigger("after it was full").await;
     assert_eq!(third.code, Some(0), "{}", stderr(&third));
     small.site.until_weighed("after it was full").await;
     let (_, changes) = small.site.get("/api/changes").await.unwrap();
     assert!(changes.contains("before it was full"), "{changes}");
     assert!(!changes.contains("while it was full"), "what was refused is there: {changes}");
+    small.service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_names_the_full_disk_of_the_state_folder_although_the_database_lies_elsewhere() {
+    if !is_given() {
+        return;
+    }
+    let mut small = SmallDisk::begin("disk", "muster.db");
+    small.site.until_healthy().await;
+    let ballast = small.fill().await;
+    let full =
+        |status, body: &str| status == 503 && body.starts_with("the disk of the state folder: it is full: ");
+    small.site.until("a word about the full disk", "/healthz", full).await;
+    small.run("rm", &[&ballast]).await;
+    small.site.until_healthy().await;
     small.service.kill().await;
 }
 
@@ -247,7 +274,7 @@ async fn a_postgresql_that_stops_and_starts_under_the_service_costs_time_and_not
     let mut postgres = Postgres::begin().await;
     postgres.until_ready().await;
     let port = postgres.port;
-    let site = Site::new(|_| format!("postgres://postgres@127.0.0.1:{port}/postgres"));
+    let site = Site::new("state", |_| format!("postgres://postgres@127.0.0.1:{port}/postgres"));
     let muster = || Program::new(env!("CARGO_BIN_EXE_muster")).args(["--config", &site.config()]);
     let log = site.folder.path().join("serve.log");
     let mut service = muster().arg("serve").log(log).spawn().unwrap();
