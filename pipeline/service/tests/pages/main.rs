@@ -10,5 +10,6 @@ mod sources;
 mod strangers;
 mod mirror;
 mod health;
+mod picture;
 #[path = "../tale/mod.rs"]
 mod tale;

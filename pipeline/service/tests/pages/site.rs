@@ -72,6 +72,11 @@ impl Site {
         self.ask("GET", path, "").await
     }
 
+    /// The address of a page, for a browser.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     /// Sends a request exactly as written: no client puts its path in order.
     pub async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
