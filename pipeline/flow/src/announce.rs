@@ -186,8 +186,14 @@ pub fn wanted(candidate: &Candidate, stage: &Stage) -> Vec<Wanted<Announce>> {
     wanted.extend(smoketests(candidate));
     wanted.extend(verdict(candidate));
     if publish::is_promoted(candidate) {
-        wanted.extend(images(candidate));
-        wanted.push(streams(candidate));
+        let images: Vec<_> = images(candidate).collect();
+        // The stream's pointer moved last, and whoever listens hears of it last. A message that could not be sent keeps
+        // nobody waiting.
+        let is_last = images.iter().all(|image| is_said(candidate, image));
+        wanted.extend(images);
+        if is_last {
+            wanted.push(stream(candidate));
+        }
     }
     wanted.extend(ending(candidate, stage));
     wanted
@@ -195,9 +201,12 @@ pub fn wanted(candidate: &Candidate, stage: &Stage) -> Vec<Wanted<Announce>> {
 
 /// Whether every message that is due is out, or could not be sent.
 pub fn is_everything_said(candidate: &Candidate, stage: &Stage) -> bool {
-    wanted(candidate, stage)
-        .iter()
-        .all(|wanted| candidate.announcements().any(|step| step.key == wanted.key && step.is_over()))
+    wanted(candidate, stage).iter().all(|wanted| is_said(candidate, wanted))
+}
+
+/// Whether a message is out, or could not be sent.
+fn is_said(candidate: &Candidate, wanted: &Wanted<Announce>) -> bool {
+    candidate.announcements().any(|step| step.key == wanted.key && step.is_over())
 }
 
 fn subject(candidate: &Candidate) -> Subject {
@@ -312,7 +321,7 @@ fn images(candidate: &Candidate) -> impl Iterator<Item = Wanted<Announce>> {
     })
 }
 
-fn streams(candidate: &Candidate) -> Wanted<Announce> {
+fn stream(candidate: &Candidate) -> Wanted<Announce> {
     let stream = &candidate.recipe.stream;
     let outputs = candidate.promotions().filter_map(|step| step.output());
     Wanted {

@@ -88,10 +88,20 @@ fn answers(candidate: &Candidate) -> Vec<Answer> {
         answers
             .push(Box::new(move |c| c.steps.promotions[at].progress = Progress::Failed("gone".to_owned())));
     }
+    for (at, _) in candidate.steps.announcements.iter().enumerate().filter(|(_, step)| !step.is_over()) {
+        let output = Announced { message_id: "m".to_owned() };
+        answers.push(Box::new(move |c| {
+            c.steps.announcements[at].progress = Progress::Succeeded(output.clone());
+        }));
+        answers.push(Box::new(move |c| {
+            c.steps.announcements[at].progress = Progress::Failed("too long".to_owned());
+        }));
+    }
     answers
 }
 
-/// Records intents as the store would; a message is sent at once, since its order is not what is walked here.
+/// Records intents as the store would. Messages about images and streams wait for their answer; any other is sent at
+/// once, since its order is not what is walked here.
 fn record(candidate: &mut Candidate, intents: Vec<Intent>) {
     fn wanted<W: Work>(wanted: Wanted<W>) -> Step<W> {
         Step { key: wanted.key, request: wanted.request, progress: Progress::Running(Handle("h".to_owned())) }
@@ -105,8 +115,11 @@ fn record(candidate: &mut Candidate, intents: Vec<Intent>) {
             Intent::Promote(step) => candidate.steps.promotions.push(wanted(step)),
             Intent::Decide(verdict) => candidate.decisions.verdict = Some(verdict),
             Intent::Announce(step) => {
-                let progress = Progress::Succeeded(Announced { message_id: "m".to_owned() });
-                candidate.steps.announcements.push(Step { key: step.key, request: step.request, progress });
+                let mut step = wanted(step);
+                if !matches!(step.request, Announcement::Image(_) | Announcement::Stream(_)) {
+                    step.progress = Progress::Succeeded(Announced { message_id: "m".to_owned() });
+                }
+                candidate.steps.announcements.push(step);
             }
         }
     }
@@ -140,6 +153,11 @@ fn check(candidate: &Candidate) {
         said(|announcement| matches!(announcement, Announcement::Image(_) | Announcement::Stream(_)));
     let promoted = stream.is_some_and(|step| step.output().is_some());
     assert!(!announced || promoted, "something was announced that is not so: {candidate:#?}");
+    let is_image = |announcement: &Announcement| matches!(announcement, Announcement::Image(_));
+    let images = candidate.steps.announcements.iter().filter(|step| is_image(&step.request));
+    let images_over = images.filter(|step| step.is_over()).count();
+    let tells_of_stream = said(|announcement| matches!(announcement, Announcement::Stream(_)));
+    assert!(!tells_of_stream || images_over == 2, "a stream is told of before its images: {candidate:#?}");
 }
 
 /// Walks on from a state; counts the outcomes it ends in.
@@ -163,6 +181,8 @@ fn walk(candidate: &Candidate, seen: &mut HashSet<String>, outcomes: &mut BTreeM
         // What still runs may end after the candidate did; it must change nothing.
         if matches!(outcome, Outcome::Published) {
             assert!(answers.is_empty(), "it is published while something still runs");
+            let last = candidate.steps.announcements.last().map(|step| &step.request);
+            assert!(matches!(last, Some(Announcement::Stream(_))), "its stream was told of last: {last:#?}");
         }
     } else {
         assert!(!answers.is_empty(), "it stands still with nothing under way: {candidate:#?}");
