@@ -54,7 +54,7 @@ fn deprecated_options_are_warnings() {
 fn deprecated_commands_and_repetitions_are_warnings() {
     insta::assert_snapshot!(warnings("F40", "nvdimm use --namespace=a\npart / --size=1\npart / --size=2\n"), @r"
     root.ks:1: nvdimm does nothing in F40; remove the line: namespaces are set up with ndctl
-    root.ks:3: there is a part / already
+    root.ks:3: part / is there already
     ");
 }
 
@@ -146,7 +146,7 @@ fn a_backslash_does_not_continue_a_line() {
 
 #[test]
 fn an_open_quote_is_placed() {
-    insta::assert_snapshot!(error("F43", "lang en_US\nuser --name=a --gecos=\"A B\n"), @r#"root.ks:2: a " on the line has no partner; close it, or put a backslash before it"#);
+    insta::assert_snapshot!(error("F43", "lang en_US\nuser --name=a --gecos=\"A B\n"), @r#"root.ks:2: " on the line has no partner; close it, or put a backslash before it"#);
 }
 
 #[test]

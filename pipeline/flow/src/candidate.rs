@@ -13,6 +13,7 @@ use crate::publish::{Promote, Upload, Verify};
 use crate::recipe::{Definition, Recipe};
 use crate::smoketest::{Smoketest, Test};
 use crate::step::{Progress, Step, StepKey, Work};
+use crate::words;
 
 /// A recipe on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,11 @@ impl Purpose {
             Purpose::Release => "release",
             Purpose::Emergency { .. } => "emergency",
         }
+    }
+
+    /// A candidate of this purpose, behind its article: `an emergency candidate`.
+    pub fn candidate(&self) -> String {
+        words::a(&format!("{} candidate", self.word()))
     }
 }
 

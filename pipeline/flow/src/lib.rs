@@ -19,3 +19,4 @@ pub mod relevance;
 pub mod smoketest;
 pub mod step;
 pub mod wish;
+pub mod words;

@@ -12,7 +12,7 @@ pub fn may_hold(candidate: &Candidate) -> Result<(), String> {
         return Err(format!(
             "{} is a {} candidate: it is never promoted, so there is nothing to hold back",
             candidate.id,
-            candidate.purpose.word()
+            candidate.purpose.candidate()
         ));
     }
     match candidate.promotions().next() {

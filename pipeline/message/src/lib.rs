@@ -12,6 +12,7 @@ mod pungi;
 
 use jiff::Timestamp;
 use muster_flow::change::What;
+use muster_flow::words;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,7 +52,7 @@ pub struct Parked {
 
 /// A message whose topic we know and whose body lacks what we need.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {subject} message needs {needs}")]
+#[error("{} message needs {needs}", words::a(subject))]
 pub struct Undecodable {
     /// What the topic is about.
     pub subject: &'static str,

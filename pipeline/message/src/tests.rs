@@ -105,6 +105,7 @@ fn a_compose_counts_when_it_is_over() {
 fn what_lacks_what_we_need_says_so() {
     for (topic, body, expected) in [
         ("buildsys.tag", json!({"tag": null}), "a tag message needs name, version and release of the build"),
+        ("buildsys.untag", json!({}), "an untag message needs name, version and release of the build"),
         ("buildsys.repo.done", json!({"instance": "arm"}), "a repository message needs the tag's name"),
         (
             "buildsys.build.state.change",

@@ -89,7 +89,7 @@ impl<'t> Text<'t> {
         words::split(line, comments).map_err(|unsplit| {
             self.error(match unsplit {
                 Unsplit::OpenQuote(mark) => Fault::new(
-                    format!("a {mark} on the line has no partner"),
+                    format!("{mark} on the line has no partner"),
                     "close it, or put a backslash before it",
                 ),
                 Unsplit::LoneBackslash => Fault::new("the file ends with a backslash", "remove it"),
@@ -395,10 +395,10 @@ impl Reader<'_> {
         if let Some(what) = identity(command, &occurrence.values) {
             let repeated = !self.identities.insert(format!("{} {what}", command.name()));
             if repeated && command.name() == "snapshot" {
-                return Err(Fault::new(format!("there is a snapshot {what} already"), "choose another name"));
+                return Err(Fault::new(format!("snapshot {what} is there already"), "choose another name"));
             }
             if repeated {
-                self.warn(text, format!("there is a {} {what} already", command.name()));
+                self.warn(text, format!("{} {what} is there already", command.name()));
             }
         }
         let (_, lines) = self

@@ -47,8 +47,7 @@ pub async fn ask(call: &Call, what: What) -> Result<Ending, Failure> {
     store.ask(&change).await?;
     let mut words = change.summary();
     for touch in &outcome {
-        let _ =
-            write!(words, "\n  {}: a {} candidate, for {}", touch.recipe, touch.purpose.word(), touch.why);
+        let _ = write!(words, "\n  {}: {}, for {}", touch.recipe, touch.purpose.candidate(), touch.why);
     }
     words.push_str("\nFollow it with `muster watch`; `muster serve` must be running.");
     call.say(&words, &json!({ "change": change, "touches": outcome }))?;

@@ -122,10 +122,10 @@ fn explained(change: Change, touches: Result<Vec<Touch>, String>, open: &[Candid
         let then = match admit(&touch, &change.what, open) {
             Admission::Joins(candidate) => format!("joins {}, which waits", candidate.id),
             Admission::Starts { supersedes: None } => {
-                format!("makes a {} candidate", touch.purpose.word())
+                format!("makes {}", touch.purpose.candidate())
             }
             Admission::Starts { supersedes: Some(old) } => {
-                format!("makes a {} candidate in place of {}", touch.purpose.word(), old.id)
+                format!("makes {} in place of {}", touch.purpose.candidate(), old.id)
             }
         };
         ExplainedTouch { touch, then }

@@ -2,6 +2,7 @@
 //! checks that it still holds it: two processes never decide at once.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -230,15 +231,14 @@ impl Store {
             self.touch_in(transaction, &old.0).await?;
             self.journal_in(transaction, &old.0, &format!("superseded by {}", candidate.id)).await?;
         }
-        let purpose = match &candidate.purpose {
-            Purpose::Scratch => "a scratch candidate".to_owned(),
-            Purpose::Release => "a release candidate".to_owned(),
-            Purpose::Emergency { who, why } => format!("an emergency candidate for {who} ({why})"),
-        };
+        let mut made = candidate.purpose.candidate();
+        if let Purpose::Emergency { who, why } = &candidate.purpose {
+            let _ = write!(made, " for {who} ({why})");
+        }
         let first = candidate.changes.first();
         let because =
             first.map_or(String::new(), |cause| format!(" because {}, and {}", cause.summary, cause.why));
-        self.journal_in(transaction, &candidate.id.0, &format!("{purpose} was made{because}")).await?;
+        self.journal_in(transaction, &candidate.id.0, &format!("{made} was made{because}")).await?;
         let causes: Vec<(&CandidateId, &Cause)> =
             candidate.changes.iter().map(|cause| (&candidate.id, cause)).collect();
         self.record_causes(transaction, &causes).await
