@@ -278,7 +278,7 @@ fn verdict(candidate: &Candidate) -> Option<Wanted<Announce>> {
         };
         format!("{} {test} {}{counts}: {}", reason.cell, reason.standing.words(), reason.note)
     });
-    // A verdict that an exception has changed is news.
+    // A verdict that an exception, or the end of one, has changed is news.
     let purpose = match verdict.evidence.iter().filter(|name| gate::is_waiver(name)).count() {
         0 => "announce/verdict".to_owned(),
         waivers => format!("announce/verdict-with-{waivers}-waived"),

@@ -320,28 +320,37 @@ impl Candidate {
         })
     }
 
-    /// The verdict, unless a test was run again or a waiver came since it was given.
+    /// The verdict, unless a test was run again since it was given, or a waiver came or was ended that bears on it.
     pub fn verdict(&self) -> Option<&Verdict> {
-        let is_waiver = |name: &&String| gate::is_waiver(name);
-        self.decisions.verdict.as_ref().filter(|verdict| {
+        let is_same = |given: &[String], counts: fn(&str) -> bool| {
             let evidence = self.evidence();
-            match verdict.ruling {
-                // An exception can only add to what passes, so it leaves a pass as it is.
-                Ruling::Pass => {
-                    let given = verdict.evidence.iter().filter(|name| !is_waiver(name));
-                    given.eq(evidence.iter().filter(|name| !is_waiver(name)))
-                }
-                Ruling::Fail | Ruling::CannotTell => verdict.evidence == evidence,
+            let evidence = evidence.iter().filter(|name| counts(name));
+            given.iter().filter(|name| counts(name)).eq(evidence)
+        };
+        self.decisions.verdict.as_ref().filter(|verdict| match verdict.ruling {
+            // An exception can only add to what passes, so it leaves a pass as it is.
+            Ruling::Pass => {
+                is_same(&verdict.evidence, |name| !gate::is_waiver(name)) && !self.is_undone(verdict)
             }
+            // The end of one can only take from it.
+            Ruling::Fail | Ruling::CannotTell => is_same(&verdict.evidence, |name| !gate::is_early_end(name)),
         })
+    }
+
+    /// Whether a pass came about by a waiver that was ended since, and nothing has followed from it that cannot be taken
+    /// back: a scratch candidate is decided by its verdict, a release once it moves pointers.
+    fn is_undone(&self, pass: &Verdict) -> bool {
+        let is_on_its_way = matches!(self.life, Life::Started { .. }) && self.purpose.is_published();
+        let is_decided = !is_on_its_way || !self.steps.promotions.is_empty();
+        let is_news = |name: &String| gate::is_early_end(name) && !pass.evidence.contains(name);
+        !is_decided && pass.rests_on_a_waiver() && self.evidence().iter().any(is_news)
     }
 
     /// Names of everything the gate looks at, so that a verdict can be seen to be out of date.
     pub fn evidence(&self) -> Vec<String> {
         let smoketests = self.smoketests().map(|step| step.key.to_string());
         let waivers = self.decisions.waivers.iter().filter(|waiver| waiver.may_cover(self));
-        let waivers = waivers.map(Waiver::evidence);
-        smoketests.chain(waivers).collect()
+        smoketests.chain(waivers.flat_map(Waiver::evidence)).collect()
     }
 
     /// Whether some work for it is not over, whatever its stage: what was begun is waited for.

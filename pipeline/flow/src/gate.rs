@@ -42,20 +42,53 @@ pub struct Waiver {
     pub author: String,
     /// It holds before this time.
     pub expires: Timestamp,
+    /// Who ended it before that, if anybody did.
+    #[serde(default)]
+    pub ended: Option<EarlyEnd>,
+}
+
+/// The end that a person made to a waiver before it ran out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlyEnd {
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How a waiver is told from a step among the evidence of a verdict.
 const WAIVER: &str = "waiver ";
 
-/// Whether a piece of evidence is a waiver.
+/// How the early end of a waiver is told from the waiver.
+const ENDED: &str = " ended";
+
+/// Whether a piece of evidence is a waiver, or the early end of one.
 pub fn is_waiver(evidence: &str) -> bool {
     evidence.starts_with(WAIVER)
 }
 
+/// Whether a piece of evidence is the early end of a waiver.
+pub fn is_early_end(evidence: &str) -> bool {
+    is_waiver(evidence) && evidence.ends_with(ENDED)
+}
+
 impl Waiver {
     /// Its name among the evidence of a verdict.
-    pub fn evidence(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{WAIVER}{}", self.id)
+    }
+
+    /// What it adds to the evidence of a verdict: its name, and once more when it was ended early.
+    pub fn evidence(&self) -> impl Iterator<Item = String> {
+        let end = self.ended.as_ref().map(|_| format!("{}{ENDED}", self.name()));
+        [Some(self.name()), end].into_iter().flatten()
+    }
+
+    /// Whether it still excepts anything.
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && now < self.expires
     }
 
     /// Whether it is about this candidate, whatever test and cell it covers.
@@ -65,7 +98,7 @@ impl Waiver {
 
     /// Whether it bears on a candidate that is over. One that came later and does not name the candidate does not.
     pub fn bears_on_what_is_over(&self, verdict: Option<&Verdict>) -> bool {
-        self.candidate.is_some() || verdict.is_some_and(|verdict| verdict.evidence.contains(&self.evidence()))
+        self.candidate.is_some() || verdict.is_some_and(|verdict| verdict.evidence.contains(&self.name()))
     }
 }
 
@@ -80,6 +113,14 @@ pub struct Verdict {
     pub at: Timestamp,
     /// What it was given on; see `Candidate::evidence`.
     pub evidence: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether it would be another without people's exceptions.
+    pub fn rests_on_a_waiver(&self) -> bool {
+        let is_waived = |reason: &Reason| reason.standing == Standing::Waived && reason.counts == Counts::Yes;
+        self.reasons.iter().any(is_waived)
+    }
 }
 
 /// Yes, no, or cannot tell.
@@ -305,7 +346,7 @@ fn find_waiver<'a>(candidate: &'a Candidate, cell: &str, test: &str, now: Timest
         waiver.may_cover(candidate)
             && waiver.test == test
             && waiver.cell.as_ref().is_none_or(|name| name == cell)
-            && now < waiver.expires
+            && waiver.is_in_force(now)
     })
 }
 

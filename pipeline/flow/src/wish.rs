@@ -2,7 +2,10 @@
 //!
 //! The reasons are for whoever wished.
 
+use jiff::Timestamp;
+
 use crate::candidate::{Candidate, Outcome, Stage, Steps};
+use crate::gate::Waiver;
 use crate::publish::{self, StreamRelease};
 use crate::step::StepKey;
 
@@ -10,7 +13,7 @@ use crate::step::StepKey;
 pub fn may_hold(candidate: &Candidate) -> Result<(), String> {
     if !candidate.purpose.is_published() {
         return Err(format!(
-            "{} is a {} candidate: it is never promoted, so there is nothing to hold back",
+            "{} is {}: it is never promoted, so there is nothing to hold back",
             candidate.id,
             candidate.purpose.candidate()
         ));
@@ -19,6 +22,27 @@ pub fn may_hold(candidate: &Candidate) -> Result<(), String> {
         None => Ok(()),
         Some(_) => Err(format!("{} has begun to move pointers; it is too late to hold it", candidate.id)),
     }
+}
+
+/// Whether a waiver may still be ended early; otherwise why not.
+pub fn may_unwaive(waiver: &Waiver, now: Timestamp) -> Result<(), String> {
+    let Waiver { test, recipe, expires, ended, .. } = waiver;
+    match ended {
+        Some(end) => {
+            Err(format!("{} has ended this waiver of {test} of {recipe} already: {}", end.who, end.why))
+        }
+        None if now >= *expires => Err(format!("this waiver of {test} of {recipe} ran out on {expires:.0}")),
+        None => Ok(()),
+    }
+}
+
+/// Whether the gate speaks anew on a candidate because a waiver was ended; `waiver` is how it stands since.
+pub fn is_judged_anew(candidate: &Candidate, waiver: &Waiver) -> bool {
+    let mut after = candidate.clone();
+    for known in after.decisions.waivers.iter_mut().filter(|known| known.id == waiver.id) {
+        known.clone_from(waiver);
+    }
+    candidate.verdict().is_some() && after.verdict().is_none()
 }
 
 /// Whether a candidate may still be given up; otherwise why not.

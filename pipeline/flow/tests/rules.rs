@@ -2,17 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use jiff::{SignedDuration, Timestamp};
-use muster_flow::announce::{Announced, Announcement, StreamAnnouncement, Subject};
+use muster_flow::announce::{self, Announced, Announcement, StreamAnnouncement, Subject};
 use muster_flow::build::{Artifact, Build, BuildOutput, BuildRequest};
 use muster_flow::candidate::{Candidate, CandidateId, Life, Patience, Purpose, Stage, may_start};
-use muster_flow::gate::{Counts, Ruling, Standing, Waiver, judge};
-use muster_flow::publish::{PromoteRequest, StreamRelease, may_promote, overtaken};
+use muster_flow::gate::{Counts, EarlyEnd, Ruling, Standing, Waiver, judge};
+use muster_flow::publish::{Promote, PromoteRequest, StreamRelease, may_promote, overtaken};
 use muster_flow::recipe::{Budgets, Form};
 use muster_flow::smoketest::{
     Colour, ExpectedFailure, Smoketest, SmoketestOutput, SmoketestRequest, TestResult, Weight,
 };
 use muster_flow::step::{Handle, Progress, Step, StepKey};
-use muster_flow::wish::{may_cancel, may_hold, may_retry, retried};
+use muster_flow::wish::{is_judged_anew, may_cancel, may_hold, may_retry, may_unwaive, retried};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -177,6 +177,71 @@ fn a_later_waiver_leaves_a_pass_as_it_is() {
     assert!(candidate.verdict().is_some());
 }
 
+/// A waiver that somebody ended at noon.
+fn ended() -> Waiver {
+    Waiver {
+        ended: Some(EarlyEnd { who: "ada".to_owned(), why: "it was wrong".to_owned(), at: noon() }),
+        ..waiver()
+    }
+}
+
+#[test]
+fn a_waiver_that_was_ended_forgives_nothing_any_more() {
+    let mut candidate = red();
+    candidate.decisions.waivers.push(ended());
+    assert_eq!(ruling(&candidate), (Ruling::Fail, Standing::Failed));
+    assert!(may_unwaive(&waiver(), noon()).is_ok());
+    assert!(may_unwaive(&ended(), noon()).unwrap_err().contains("ada has ended this waiver"));
+    assert!(may_unwaive(&waiver(), at("2026-12-01T00:00:00Z")).unwrap_err().contains("ran out"));
+}
+
+#[test]
+fn a_pass_by_a_waiver_that_was_ended_is_judged_anew_until_pointers_move() {
+    let mut candidate = red();
+    candidate.decisions.waivers.push(waiver());
+    candidate.decisions.verdict = Some(judge(&candidate, noon()));
+    assert!(is_judged_anew(&candidate, &ended()));
+    let mut scratch = candidate.clone();
+    scratch.purpose = Purpose::Scratch;
+    assert!(!is_judged_anew(&scratch, &ended()), "a scratch candidate is decided by its verdict");
+    let mut promoting = candidate.clone();
+    promoting.steps.promotions.push(promotion(&candidate));
+    assert!(!is_judged_anew(&promoting, &ended()), "a pointer has moved");
+    let mut cancelled = candidate.clone();
+    cancelled.life = Life::Cancelled { who: "ada".to_owned(), why: "no".to_owned() };
+    assert!(!is_judged_anew(&cancelled, &ended()), "it is over");
+
+    // Judged without it, it is told of once more and stays as it is then.
+    candidate.decisions.waivers = vec![ended()];
+    assert_eq!(candidate.verdict(), None);
+    let key = |candidate: &Candidate| {
+        let wanted = announce::wanted(candidate, &candidate.stage_before_announcing());
+        wanted.into_iter().find(|wanted| matches!(wanted.request, Announcement::Verdict(_))).unwrap().key
+    };
+    let mut before = candidate.clone();
+    before.decisions.waivers = vec![waiver()];
+    candidate.decisions.verdict = Some(judge(&candidate, noon()));
+    assert_eq!(candidate.verdict().unwrap().ruling, Ruling::Fail);
+    assert_ne!(key(&candidate), key(&before));
+}
+
+#[test]
+fn the_end_of_a_waiver_leaves_what_it_did_not_make_pass_as_it_is() {
+    let mut candidate = tested(Colour::Green);
+    candidate.decisions.waivers.push(waiver());
+    candidate.decisions.verdict = Some(judge(&candidate, noon()));
+    assert!(!is_judged_anew(&candidate, &ended()), "it passed by itself");
+    let mut candidate = red();
+    let other = Waiver { test: "hostname".to_owned(), ..waiver() };
+    candidate.decisions.waivers.push(other.clone());
+    candidate.decisions.verdict = Some(judge(&candidate, noon()));
+    assert_eq!(candidate.verdict().unwrap().ruling, Ruling::Fail);
+    assert!(
+        !is_judged_anew(&candidate, &Waiver { test: "hostname".to_owned(), ..ended() }),
+        "it failed with it"
+    );
+}
+
 #[test]
 fn a_waiver_for_another_candidate_leaves_every_verdict_as_it_is() {
     let mut candidate = red();
@@ -196,6 +261,15 @@ fn release(recipe: &str, created: i64) -> StreamRelease {
         candidate: String::new(),
         created,
         publications: Vec::new(),
+    }
+}
+
+/// A promotion that is on its way.
+fn promotion(candidate: &Candidate) -> Step<Promote> {
+    Step {
+        key: StepKey(format!("{}/promote/mirror/qcow2", candidate.id)),
+        request: PromoteRequest::Stream { stream: "stable".to_owned(), release: release("cloud", 0) },
+        progress: Progress::Running(Handle("x".to_owned())),
     }
 }
 
@@ -341,11 +415,7 @@ fn whoever_moves_pointers_can_neither_be_held_nor_cancelled_nor_built_again() {
     assert_eq!((may_hold(&candidate), may_cancel(&candidate)), (Ok(()), Ok(())));
     let base = format!("{}/build/x86_64", candidate.id);
     assert!(may_retry(&candidate, &base, &[]).is_ok());
-    candidate.steps.promotions = vec![Step {
-        key: StepKey(format!("{}/promote/mirror/qcow2", candidate.id)),
-        request: PromoteRequest::Stream { stream: "stable".to_owned(), release: release("cloud", 0) },
-        progress: Progress::Running(Handle("x".to_owned())),
-    }];
+    candidate.steps.promotions = vec![promotion(&candidate)];
     assert!(may_hold(&candidate).unwrap_err().contains("too late to hold it"));
     assert!(may_cancel(&candidate).unwrap_err().contains("cannot be stopped half way"));
 }

@@ -17,6 +17,7 @@ mod trigger;
 mod release;
 mod retry;
 mod waive;
+mod waivers;
 mod hold;
 mod cancel;
 mod config;
@@ -82,6 +83,10 @@ enum Command {
     Retry(retry::Args),
     /// Except a test from the gate: who, why and until when.
     Waive(waive::Args),
+    /// End a waiver before it runs out.
+    Unwaive(waivers::UnwaiveArgs),
+    /// The waivers that are in force, and those that ended lately.
+    Waivers(waivers::Args),
     /// Keep a candidate from being promoted.
     Hold(hold::HoldArgs),
     /// End the holds of a candidate.
@@ -138,6 +143,8 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Release(args) => release::run(&call, args).await,
         Command::Retry(args) => retry::run(&call, &args).await,
         Command::Waive(args) => waive::run(&call, args).await,
+        Command::Unwaive(args) => waivers::unwaive(&call, args).await,
+        Command::Waivers(args) => waivers::list(&call, &args).await,
         Command::Hold(args) => hold::hold(&call, &args).await,
         Command::Unhold(args) => hold::unhold(&call, &args).await,
         Command::Cancel(args) => cancel::run(&call, &args).await,

@@ -67,6 +67,7 @@ fn pages_and_stories_change_nothing_in_the_store() {
     let writing = [
         ".ask(",
         ".waive(",
+        ".unwaive(",
         ".hold(",
         ".unhold(",
         ".retry(",

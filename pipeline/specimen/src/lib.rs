@@ -106,5 +106,6 @@ pub fn waiver(recipe: &str, expires: Timestamp) -> Waiver {
         reason: "the lab has no power".to_owned(),
         author: "ada".to_owned(),
         expires,
+        ended: None,
     }
 }

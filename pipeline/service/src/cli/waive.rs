@@ -63,6 +63,7 @@ pub async fn run(call: &Call, args: Args) -> Result<Ending, Failure> {
         reason: args.reason,
         author: call.person().await?,
         expires,
+        ended: None,
     };
     let judged_again = judged_again(&store, &waiver).await?;
     store.waive(&waiver).await?;

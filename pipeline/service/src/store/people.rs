@@ -3,11 +3,11 @@
 use anyhow::{Context, Result, bail};
 use muster_flow::candidate::{Candidate, CandidateId, Hold, Life};
 use muster_flow::change::Change;
-use muster_flow::gate::Waiver;
+use muster_flow::gate::{EarlyEnd, Waiver};
 use muster_flow::wish;
-use sqlx::{Any, Transaction};
+use sqlx::{Any, Row, Transaction};
 
-use super::{Store, encode};
+use super::{Store, decode, encode};
 
 impl Store {
     /// Records a change that a person, a sweep or the calendar brings; it is weighed next. `false` when it is known.
@@ -57,6 +57,73 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         self.commit(transaction, &format!("the waiver {}", waiver.id)).await
+    }
+
+    /// Ends an exception before it runs out; returns how it stands since, and the candidates on which the gate speaks anew.
+    pub async fn unwaive(&self, id: &str, end: EarlyEnd) -> Result<(Waiver, Vec<CandidateId>)> {
+        let row = sqlx::query("SELECT fact FROM waiver WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+            .context("cannot read the waiver")?;
+        let row = row.with_context(|| format!("there is no waiver {id}; `muster waivers` lists them"))?;
+        let fact: String = row.try_get(0)?;
+        let mut waiver: Waiver = decode(&fact)?;
+        wish::may_unwaive(&waiver, end.at).map_err(anyhow::Error::msg)?;
+        let text = format!(
+            "{} ended {}'s waiver of {} of {} early: {}",
+            end.who, waiver.author, waiver.test, waiver.recipe, end.why
+        );
+        waiver.ended = Some(end);
+        let judged = self.judged_anew(&waiver).await?;
+        let mut transaction = self.begin().await?;
+        let ended = sqlx::query("UPDATE waiver SET fact = $2 WHERE id = $1 AND fact = $3")
+            .bind(id)
+            .bind(encode(&waiver)?)
+            .bind(&fact)
+            .execute(&mut *transaction)
+            .await
+            .context("cannot record the end of the waiver")?;
+        if ended.rows_affected() == 0 {
+            bail!("somebody else ended this waiver just now; `muster waivers` says who");
+        }
+        self.journal_in(&mut transaction, waiver.candidate.as_deref().unwrap_or(""), &text).await?;
+        // A verdict that is being given now was judged by how the waiver stood before.
+        sqlx::query("UPDATE candidate SET version = version + 1 WHERE recipe = $1 AND finished = 0")
+            .bind(&waiver.recipe)
+            .execute(&mut *transaction)
+            .await?;
+        for candidate in &judged {
+            if waiver.candidate.as_ref() != Some(&candidate.0) {
+                self.journal_in(&mut transaction, &candidate.0, &text).await?;
+            }
+            self.touch_in(&mut transaction, &candidate.0).await?;
+        }
+        self.commit(transaction, &format!("the end of the waiver {id}")).await?;
+        Ok((waiver, judged))
+    }
+
+    /// The candidates on which the gate speaks anew when a waiver stands as it does now.
+    async fn judged_anew(&self, waiver: &Waiver) -> Result<Vec<CandidateId>> {
+        // Whoever moves pointers is decided, and a verdict names the waivers that it was given on.
+        let sql = "SELECT id FROM candidate WHERE recipe = $1 AND verdict LIKE $2 AND NOT EXISTS \
+                   (SELECT 1 FROM step WHERE step.candidate = candidate.id AND kind = 'promote') \
+                   ORDER BY created, id";
+        let rows = sqlx::query(sql)
+            .bind(&waiver.recipe)
+            .bind(format!("%{}%", waiver.id))
+            .fetch_all(&self.pool)
+            .await
+            .context("cannot list the candidates that a waiver bears on")?;
+        let mut judged = Vec::new();
+        for row in rows {
+            let id = CandidateId(row.try_get(0)?);
+            let candidate = self.find_readable(&id).await?;
+            if candidate.is_some_and(|candidate| wish::is_judged_anew(&candidate, waiver)) {
+                judged.push(id);
+            }
+        }
+        Ok(judged)
     }
 
     /// Keeps a candidate from being promoted until the hold is lifted; returns the hold in whose place it came.

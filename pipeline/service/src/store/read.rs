@@ -322,6 +322,15 @@ impl Store {
         rows.iter().map(|row| decode(row.try_get::<&str, _>(0)?)).collect()
     }
 
+    /// Every exception that people made, newest first, each with when it was made.
+    pub async fn all_waivers(&self) -> Result<Vec<(Waiver, Timestamp)>> {
+        let rows = sqlx::query("SELECT fact, recorded FROM waiver ORDER BY recorded DESC, id")
+            .fetch_all(&self.pool)
+            .await
+            .context("cannot list the waivers")?;
+        rows.iter().map(|row| Ok((decode(row.try_get::<&str, _>(0)?)?, time(row.try_get(1)?)))).collect()
+    }
+
     async fn holds(&self, id: &CandidateId) -> Result<Vec<Hold>> {
         let rows = sqlx::query("SELECT who, why FROM hold WHERE candidate = $1")
             .bind(&id.0)

@@ -283,20 +283,24 @@ fn gate(candidate: &Candidate) -> Vec<Moment> {
     let mut moments = Vec::new();
     for waiver in &candidate.decisions.waivers {
         let scope = waiver.cell.as_deref().map(|cell| format!(" in {cell}")).unwrap_or_default();
-        moments.push(Moment {
-            at: None,
-            took_s: None,
-            mark: Mark::Waived,
-            text: format!(
-                "{} waived {}{scope} until {}",
-                waiver.author,
-                waiver.test,
-                words::time(waiver.expires)
-            ),
-            note: format!("Why: {}", waiver.reason),
-            step: None,
-            change: None,
-            links: Vec::new(),
+        let what = format!("{} waived {}{scope}", waiver.author, waiver.test);
+        let note = format!("Why: {}", waiver.reason);
+        let text = format!("{what} until {}", words::time(waiver.expires));
+        moments.push(match &waiver.ended {
+            None => Moment {
+                at: None,
+                took_s: None,
+                mark: Mark::Waived,
+                text,
+                note,
+                step: None,
+                change: None,
+                links: Vec::new(),
+            },
+            Some(end) => {
+                let ended = format!("{what}, and {} ended that early", end.who);
+                Moment::event(end.at, ended, format!("{note}\nWhy it was ended: {}", end.why))
+            }
         });
     }
     let Some(verdict) = candidate.verdict() else { return moments };

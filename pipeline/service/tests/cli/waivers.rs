@@ -93,3 +93,86 @@ async fn a_waiver_that_could_cover_nothing_is_refused_with_advice() {
     }
     assert!(desk.tale.candidate(&id).await.decisions.waivers.is_empty());
 }
+
+#[tokio::test]
+async fn waivers_are_listed_and_one_that_is_ended_early_counts_no_more() {
+    let mut desk = Desk::new().await;
+    assert!(desk.says(&["waivers"]).await.contains("In force\n  none"));
+    let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    desk.tale.start(&id, tests()).await;
+    let waive = |test, until| {
+        ["waive", test, "--recipe", "cloud-base", "--reason", "ticket 42", "--until", until, "--as", "grace"]
+    };
+    desk.says(&waive("hostname", "2999-01-01")).await;
+    desk.says(&waive("boots", "2999-02-01")).await;
+    let said = desk.says(&["waivers"]).await;
+    assert!(said.contains("hostname of cloud-base (every candidate, every cell)"), "{said}");
+    assert!(said.contains("by grace since ") && said.contains("until 2999-01-01 00:00:00"), "{said}");
+    assert!(said.contains(": ticket 42") && !said.contains("Ended lately"), "{said}");
+    assert!(desk.says(&["waivers", "--recipe", "server"]).await.contains("In force\n  none"));
+
+    // It passes by the waiver, and is held before it moves a pointer.
+    desk.says(&["hold", &id.0, "--reason", "wait"]).await;
+    desk.tale
+        .live(&id, |key| if key.contains("uefi") { Fate::Red(&["hostname"], "no") } else { Fate::Well })
+        .await;
+    assert_eq!(desk.tale.candidate(&id).await.stage(), Stage::Promoting);
+
+    let (code, advice) = desk.fails(&["unwaive", "hostnam", "--reason", "mended"]).await;
+    assert!(code == 3 && advice.contains("`muster waivers` lists them"), "{advice}");
+    let (code, advice) = desk.fails(&["unwaive", "hostname", "--reason", " "]).await;
+    assert!(code == 1 && advice.contains("needs a reason"), "{advice}");
+    let said = desk.says(&["unwaive", "hostname", "--reason", "it is worse than we thought"]).await;
+    assert!(said.contains(&format!("is waived no more; the gate speaks anew on {id}")), "{said}");
+    assert_eq!(desk.tale.candidate(&id).await.stage(), Stage::Gating);
+    let lines = desk.tale.store.journal(Some(&id), 0, 100).await.unwrap();
+    let expected = "ada ended grace's waiver of hostname of cloud-base early: it is worse than we thought";
+    assert!(lines.iter().any(|line| line.text == expected), "{lines:?}");
+    desk.tale.live(&id, |_| Fate::Well).await;
+    assert_eq!(desk.tale.candidate(&id).await.stage().words(), "rejected");
+    let show = desk.says(&["show", &id.0]).await;
+    assert!(show.contains("grace waived hostname, and ada ended that early"), "{show}");
+
+    let listed = desk.json(&["waivers"]).await;
+    let waivers = listed["waivers"].as_array().unwrap();
+    let of = |test: &str| waivers.iter().find(|waiver| waiver["test"] == test).unwrap();
+    assert_eq!((&of("boots")["in_force"], &of("boots")["ended"]), (&true.into(), &Value::Null));
+    assert_eq!(
+        (&of("hostname")["in_force"], &of("hostname")["ended"]["who"]),
+        (&false.into(), &"ada".into())
+    );
+    let said = desk.says(&["waivers"]).await;
+    assert!(said.contains("Ended lately") && said.contains("ended early by ada on "), "{said}");
+    let ended = of("hostname")["id"].as_str().unwrap();
+    let (code, advice) = desk.fails(&["unwaive", &ended[..8], "--reason", "once more"]).await;
+    assert!(code == 1 && advice.contains("ada has ended this waiver of hostname"), "{advice}");
+}
+
+#[tokio::test]
+async fn what_has_passed_for_good_stays_so_when_its_waiver_is_ended() {
+    let mut desk = Desk::new().await;
+    let waive = ["waive", "hostname", "--recipe", "cloud-base", "--reason", "42", "--until", "2999-01-01"];
+    let mut ids = Vec::new();
+    for (number, purpose) in [Purpose::Scratch, Purpose::Release].into_iter().enumerate() {
+        let id = desk.tale.make(recipe("cloud-base"), u32::try_from(number).unwrap(), purpose).await;
+        desk.tale.start(&id, tests()).await;
+        if number == 0 {
+            desk.says(&waive).await;
+        }
+        desk.tale
+            .live(&id, |key| if key.contains("uefi") { Fate::Red(&["hostname"], "no") } else { Fate::Well })
+            .await;
+        ids.push(id);
+    }
+    desk.says(&waive).await;
+    let (code, advice) = desk.fails(&["unwaive", "hostname", "--reason", "mended"]).await;
+    assert!(code == 1 && advice.contains("2 waivers go by hostname"), "{advice}");
+    for waiver in desk.json(&["waivers"]).await["waivers"].as_array().unwrap() {
+        let said = desk.says(&["unwaive", waiver["id"].as_str().unwrap(), "--reason", "mended"]).await;
+        assert!(said.contains("verdicts that were given stay"), "{said}");
+    }
+    for (id, stage) in ids.iter().zip(["passed", "published"]) {
+        assert_eq!(desk.tale.candidate(id).await.stage().words(), stage);
+    }
+    assert!(desk.tale.store.open_versions().await.unwrap().is_empty(), "what is over was opened again");
+}

@@ -71,6 +71,7 @@ async fn what_messages_and_people_write_is_shown_and_never_run() {
         reason: EVIL.to_owned(),
         author: EVIL.to_owned(),
         expires: "2026-12-01T00:00:00Z".parse().unwrap(),
+        ended: None,
     };
     tale.store.waive(&waiver).await.unwrap();
     tale.live(&id, |key| if key.contains("smoketest") { Fate::Red(&[EVIL], EVIL) } else { Fate::Well }).await;
