@@ -13,8 +13,12 @@ use crate::recipe::Recipe;
 pub struct Knowledge {
     /// Every recipe.
     pub recipes: Vec<Recipe>,
-    /// The packages that the last build of each recipe recorded: package name to recipe names.
-    pub installed: HashMap<String, BTreeSet<String>>,
+    /// The packages that the last build of each recipe recorded: package name to recipe names, each with the package's
+    /// build where it is known to be the same for all architectures.
+    pub installed: HashMap<String, BTreeMap<String, Option<String>>>,
+    /// Recipes whose last build is over and recorded the packages of every architecture, so that what is recorded is
+    /// what is on their newest image.
+    pub settled: BTreeSet<String>,
     /// Recipes with no recorded build. A package cannot be said not to be on them.
     pub unbuilt: BTreeSet<String>,
     /// The files each recipe's definition includes, itself among them, by recipe name.
@@ -36,7 +40,7 @@ pub struct Touch {
 pub fn weigh(what: &What, person: Option<&str>, knowledge: &Knowledge) -> Result<Vec<Touch>, String> {
     let touches = match what {
         What::PackageTagged { package, tag, .. } | What::PackageUntagged { package, tag, .. } => {
-            return by_package(package, tag, knowledge);
+            return by_package(what, (package, tag), knowledge);
         }
         What::PackageBuilt { nvr, .. } => {
             return Err(format!("{nvr} is on no image before it is tagged; its tag message decides"));
@@ -65,20 +69,38 @@ pub fn weigh(what: &What, person: Option<&str>, knowledge: &Knowledge) -> Result
     if touches.is_empty() { Err("no recipe belongs to it".to_owned()) } else { Ok(touches) }
 }
 
-fn by_package(package: &str, tag: &str, knowledge: &Knowledge) -> Result<Vec<Touch>, String> {
-    let in_tag: Vec<&Recipe> = knowledge
-        .recipes
-        .iter()
-        .filter(|recipe| recipe.packages.tags.iter().any(|known| known == tag))
-        .collect();
-    if in_tag.is_empty() {
+/// The recipes that a build which came into a tag would touch, were it not what their last build recorded: there is
+/// nothing to prove.
+pub fn up_to_date<'a>(what: &What, knowledge: &'a Knowledge) -> Vec<&'a str> {
+    let What::PackageTagged { package, nvr, tag } = what else { return Vec::new() };
+    let Some(installed) = knowledge.installed.get(package) else { return Vec::new() };
+    let is_there = |recipe: &&Recipe| {
+        knowledge.settled.contains(&recipe.name)
+            && installed.get(&recipe.name).is_some_and(|build| build.as_ref() == Some(nvr))
+    };
+    in_tag(tag, knowledge).filter(is_there).map(|recipe| recipe.name.as_str()).collect()
+}
+
+/// The recipes that take packages from a tag.
+fn in_tag<'a>(tag: &str, knowledge: &'a Knowledge) -> impl Iterator<Item = &'a Recipe> {
+    let takes = move |recipe: &&Recipe| recipe.packages.tags.iter().any(|known| known == tag);
+    knowledge.recipes.iter().filter(takes)
+}
+
+fn by_package(
+    what: &What,
+    (package, tag): (&str, &str),
+    knowledge: &Knowledge,
+) -> Result<Vec<Touch>, String> {
+    if in_tag(tag, knowledge).next().is_none() {
         return Err(format!("no recipe takes packages from {tag}"));
     }
     let installed = knowledge.installed.get(package);
-    let touches: Vec<Touch> = in_tag
-        .iter()
+    let up_to_date = up_to_date(what, knowledge);
+    let touches: Vec<Touch> = in_tag(tag, knowledge)
+        .filter(|recipe| !up_to_date.contains(&recipe.name.as_str()))
         .filter_map(|recipe| {
-            let why = if installed.is_some_and(|recipes| recipes.contains(&recipe.name)) {
+            let why = if installed.is_some_and(|recipes| recipes.contains_key(&recipe.name)) {
                 format!("{package} is in the package set that its last build recorded")
             } else if knowledge.unbuilt.contains(&recipe.name) {
                 format!("it takes packages from {tag} and has no recorded package set yet")
@@ -88,7 +110,13 @@ fn by_package(package: &str, tag: &str, knowledge: &Knowledge) -> Result<Vec<Tou
             Some(Touch { recipe: recipe.name.clone(), purpose: Purpose::Scratch, why })
         })
         .collect();
-    if touches.is_empty() { Err(format!("{package} is on no image")) } else { Ok(touches) }
+    match (touches.is_empty(), up_to_date.is_empty()) {
+        (false, _) => Ok(touches),
+        (true, true) => Err(format!("{package} is on no image")),
+        (true, false) => {
+            Err(format!("the last build of {} recorded this very build of {package}", up_to_date.join(", ")))
+        }
+    }
 }
 
 fn by_push(

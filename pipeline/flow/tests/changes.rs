@@ -1,12 +1,12 @@
 //! The rules about changes, one fact each: what touches what, and what waits for what.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::candidate::{self, Candidate, CandidateId, Life, Patience, Purpose};
 use muster_flow::change::{What, Wish};
-use muster_flow::relevance::{Admission, Knowledge, Touch, admit, weigh};
+use muster_flow::relevance::{Admission, Knowledge, Touch, admit, up_to_date, weigh};
 
 fn noon() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
@@ -22,11 +22,16 @@ fn knowledge() -> Knowledge {
     server.definition.file = "server.ks".to_owned();
     let files = |own: &str| BTreeSet::from([own.to_owned(), "common.ks".to_owned()]);
     Knowledge {
-        installed: [("bash".to_owned(), BTreeSet::from(["cloud".to_owned()]))].into(),
+        installed: [("bash".to_owned(), recorded("cloud", "bash-0-1"))].into(),
         files: [("cloud".to_owned(), files("cloud.ks")), ("server".to_owned(), files("server.ks"))].into(),
         recipes: vec![cloud, server],
-        unbuilt: BTreeSet::new(),
+        ..Knowledge::default()
     }
+}
+
+/// What the last build of a recipe recorded of a package.
+fn recorded(recipe: &str, build: &str) -> BTreeMap<String, Option<String>> {
+    [(recipe.to_owned(), Some(build.to_owned()))].into()
 }
 
 fn tagged(package: &str, tag: &str) -> What {
@@ -60,6 +65,37 @@ fn a_package_on_no_image_starts_nothing() {
 fn a_package_in_a_tag_that_no_recipe_takes_starts_nothing() {
     let why = names(&tagged("bash", "eln"), &knowledge()).unwrap_err();
     assert_eq!(why, "no recipe takes packages from eln");
+}
+
+#[test]
+fn a_build_that_the_last_build_recorded_starts_nothing() {
+    let mut knowledge = knowledge();
+    knowledge.installed.insert("bash".to_owned(), recorded("cloud", "bash-1-1"));
+    let tagged = tagged("bash", "f43-updates");
+    assert_eq!(
+        names(&tagged, &knowledge).unwrap(),
+        ["cloud"],
+        "nobody knows whether that is its newest image"
+    );
+    assert!(up_to_date(&tagged, &knowledge).is_empty());
+    knowledge.settled.insert("cloud".to_owned());
+    let why = names(&tagged, &knowledge).unwrap_err();
+    assert_eq!(why, "the last build of cloud recorded this very build of bash");
+    assert_eq!(up_to_date(&tagged, &knowledge), ["cloud"]);
+    let untagged = What::PackageUntagged {
+        package: "bash".to_owned(),
+        nvr: "bash-1-1".to_owned(),
+        tag: "f43-updates".to_owned(),
+    };
+    assert_eq!(names(&untagged, &knowledge).unwrap(), ["cloud"], "it must go from the image");
+    // Another recipe may need it all the same.
+    let on_both = [recorded("cloud", "bash-1-1"), recorded("server", "bash-0-1")].into_iter().flatten();
+    knowledge.installed.insert("bash".to_owned(), on_both.collect());
+    knowledge.settled.insert("server".to_owned());
+    assert_eq!(names(&tagged, &knowledge).unwrap(), ["server"]);
+    // Its architectures may have different ones.
+    knowledge.installed.insert("bash".to_owned(), [("cloud".to_owned(), None)].into());
+    assert_eq!(names(&tagged, &knowledge).unwrap(), ["cloud"]);
 }
 
 #[test]

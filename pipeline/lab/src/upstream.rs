@@ -51,7 +51,8 @@ impl Upstream for Standing {
     async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge, _: &Positions) -> Result<Digest> {
         let weighed = messages.into_iter().map(|message| {
             let package = message.body.trim_matches('"').to_owned();
-            let what = What::PackageTagged { nvr: format!("{package}-1-1"), package, tag: "f43".to_owned() };
+            // Another build than the one that the pretended images are made of.
+            let what = What::PackageTagged { nvr: format!("{package}-2-1"), package, tag: "f43".to_owned() };
             let change = Change {
                 id: message.id.clone(),
                 at: message.sent_at.unwrap_or_default(),

@@ -10,7 +10,7 @@ mod explain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use muster_flow::change::{Change, Origin, What};
@@ -170,14 +170,23 @@ fn push_label(repository: &str, commit: &str) -> String {
 }
 
 /// Adds source packages to what is installed: Koji tags them, and images record what was built from them.
-fn add_sources(knowledge: &mut Knowledge, index: &Index) {
-    let found: Vec<(String, BTreeSet<String>)> = knowledge
-        .installed
-        .iter()
-        .filter_map(|(package, recipes)| Some((index.sources.get(package)?.clone(), recipes.clone())))
-        .collect();
-    for (source, recipes) in found {
-        knowledge.installed.entry(source).or_default().extend(recipes);
+fn add_sources(knowledge: &mut Knowledge, indexes: &[Arc<Index>]) {
+    let build_of = |nvr: &String| indexes.iter().find_map(|index| index.build_of(nvr)).map(str::to_owned);
+    let source_of = |package: &String| indexes.iter().find_map(|index| index.sources.get(package)).cloned();
+    let mut found = Vec::new();
+    for (package, recipes) in &knowledge.installed {
+        let Some(source) = source_of(package) else { continue };
+        for (recipe, nvr) in recipes {
+            found.push((source.clone(), recipe.clone(), nvr.as_ref().and_then(build_of)));
+        }
+    }
+    for (source, recipe, build) in found {
+        let recipes = knowledge.installed.entry(source).or_default();
+        let known = recipes.entry(recipe).or_insert_with(|| build.clone());
+        // Packages of several builds of one source are no certainty.
+        if *known != build {
+            *known = None;
+        }
     }
 }
 

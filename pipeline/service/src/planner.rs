@@ -357,10 +357,16 @@ fn put_off(error: &anyhow::Error) -> usize {
 pub async fn knowledge(store: &Store, upstream: &dyn Upstream) -> Result<Knowledge> {
     let recipes = upstream.recipes().await.context("cannot read the recipes")?;
     let installed = store.installed().await?;
+    let (recorded, in_the_making) = (store.recorded_arches().await?, store.in_the_making().await?);
     let mut knowledge = Knowledge { recipes, installed, ..Knowledge::default() };
     for recipe in &knowledge.recipes {
-        if !knowledge.installed.values().any(|recipes| recipes.contains(&recipe.name)) {
+        if !knowledge.installed.values().any(|recipes| recipes.contains_key(&recipe.name)) {
             knowledge.unbuilt.insert(recipe.name.clone());
+        }
+        let recorded = recorded.get(&recipe.name);
+        let has_all = recipe.arches.iter().all(|arch| recorded.is_some_and(|arches| arches.contains(arch)));
+        if has_all && !in_the_making.contains(&recipe.name) {
+            knowledge.settled.insert(recipe.name.clone());
         }
         match upstream.files(recipe).await {
             Ok(files) => {

@@ -151,3 +151,43 @@ async fn versions_are_ordered_as_rpm_orders_them() {
         assert_eq!(order_versions(one, other), expected, "{one} and {other}");
     }
 }
+
+#[tokio::test]
+async fn what_the_last_build_recorded_is_known_of_every_architecture_or_not_at_all() {
+    let mut tale = Tale::begin().await;
+    tale.installs = vec![("bash", "5.3", "1.fc43"), ("kernel", "6.1", "1"), ("kernel", "6.2", "1")];
+    let id = tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    assert!(tale.store.in_the_making().await.unwrap().contains("cloud-base"));
+    tale.start(&id, tests()).await;
+    tale.live(&id, |key| if key.contains("/build/") { Fate::Runs("installing") } else { Fate::Well }).await;
+    assert!(tale.store.in_the_making().await.unwrap().contains("cloud-base"));
+    assert!(tale.store.installed().await.unwrap().is_empty());
+    tale.store.cancel(&id, "ada", "too slow").await.unwrap();
+
+    let id = tale.make(recipe("cloud-base"), 1, Purpose::Release).await;
+    tale.start(&id, tests()).await;
+    tale.live(&id, |key| if key.contains("/upload/") { Fate::Queued } else { Fate::Well }).await;
+    let installed = tale.store.installed().await.unwrap();
+    assert_eq!(installed["bash"]["cloud-base"].as_deref(), Some("bash-5.3-1.fc43"));
+    assert_eq!(installed["kernel"]["cloud-base"], None, "there are two of it");
+    assert!(tale.store.recorded_arches().await.unwrap()["cloud-base"].contains("x86_64"));
+
+    // A build that records nothing leaves the names, and nobody takes them for its own.
+    tale.installs = Vec::new();
+    let id = tale.make(recipe("cloud-base"), 2, Purpose::Scratch).await;
+    tale.start(&id, tests()).await;
+    tale.live(&id, |_| Fate::Well).await;
+    assert!(tale.store.installed().await.unwrap().contains_key("bash"));
+    assert!(!tale.store.recorded_arches().await.unwrap()["cloud-base"].contains("x86_64"));
+
+    tale.installs = vec![("bash", "5.4", "1.fc43")];
+    let id = tale.make(recipe("cloud-base"), 3, Purpose::Scratch).await;
+    tale.start(&id, tests()).await;
+    tale.live(&id, |_| Fate::Well).await;
+    let installed = tale.store.installed().await.unwrap();
+    assert_eq!(installed["bash"]["cloud-base"].as_deref(), Some("bash-5.4-1.fc43"));
+    assert!(
+        !installed.contains_key("kernel")
+            && tale.store.recorded_arches().await.unwrap()["cloud-base"].contains("x86_64")
+    );
+}

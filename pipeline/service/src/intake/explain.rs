@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result};
 use muster_flow::candidate::Candidate;
 use muster_flow::change::{Change, What};
-use muster_flow::relevance::{Admission, Knowledge, Touch, admit};
+use muster_flow::relevance::{self, Admission, Knowledge, Touch, admit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -41,6 +41,8 @@ pub struct ExplainedChange {
     pub touches: Vec<ExplainedTouch>,
     /// Why it touches none, when it does not.
     pub why_not: Option<String>,
+    /// The recipes that it leaves alone because their last build recorded this very build.
+    pub up_to_date: Vec<String>,
 }
 
 /// What would become of one recipe.
@@ -105,7 +107,10 @@ impl Intake {
         for (number, what) in whats.into_iter().enumerate() {
             let weighed = look.confirm(change(&message, number, what, &self.clock)).await;
             if let Some(change) = weighed.change {
-                explanation.changes.push(explained(change, weighed.touches, open));
+                let up_to_date = relevance::up_to_date(&change.what, look.knowledge());
+                let up_to_date = up_to_date.into_iter().map(str::to_owned).collect();
+                let change = explained(change, weighed.touches, open);
+                explanation.changes.push(ExplainedChange { up_to_date, ..change });
             }
         }
         Ok(explanation)
@@ -130,7 +135,8 @@ fn explained(change: Change, touches: Result<Vec<Touch>, String>, open: &[Candid
         };
         ExplainedTouch { touch, then }
     });
-    ExplainedChange { summary, touches: touches.collect(), what: change.what, why_not }
+    let touches = touches.collect();
+    ExplainedChange { summary, touches, what: change.what, why_not, up_to_date: Vec::new() }
 }
 
 impl fmt::Display for Explanation {
@@ -150,6 +156,10 @@ impl fmt::Display for Explanation {
             for ExplainedTouch { touch, then } in &change.touches {
                 writeln!(formatter, "    touches {}: {}", touch.recipe, touch.why)?;
                 writeln!(formatter, "      {then}")?;
+            }
+            // When these are all there are, the reason above says so.
+            for recipe in change.up_to_date.iter().filter(|_| change.why_not.is_none()) {
+                writeln!(formatter, "    leaves {recipe} alone: its last build recorded this very build")?;
             }
         }
         Ok(())

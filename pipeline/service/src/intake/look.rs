@@ -135,7 +135,8 @@ impl<'a> Look<'a> {
         notes
     }
 
-    fn knowledge(&self) -> &Knowledge {
+    /// What is known, with source packages where they were asked for.
+    pub(super) fn knowledge(&self) -> &Knowledge {
         self.by_source.as_ref().unwrap_or(self.knowledge)
     }
 
@@ -320,16 +321,16 @@ impl<'a> Look<'a> {
             return;
         }
         let mut knowledge = self.knowledge.clone();
+        let mut indexes = Vec::new();
         for (baseurl, _) in self.intake.repositories(&self.knowledge.recipes).into_keys() {
             // One that is away was there before, most likely.
             let index = match self.index(&baseurl).await {
                 Ok(index) => Some(index),
                 Err(_) => self.intake.packages.last(&baseurl).await,
             };
-            if let Some(index) = index {
-                add_sources(&mut knowledge, &index);
-            }
+            indexes.extend(index);
         }
+        add_sources(&mut knowledge, &indexes);
         self.by_source = Some(knowledge);
     }
 

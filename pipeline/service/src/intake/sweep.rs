@@ -103,10 +103,10 @@ impl Intake {
         let mut by_source = knowledge.clone();
         for baseurl in swept.repositories.keys() {
             if let Some(index) = self.packages.last(baseurl).await {
-                add_sources(&mut by_source, &index);
                 indexes.insert(baseurl.clone(), index);
             }
         }
+        add_sources(&mut by_source, &indexes.values().cloned().collect::<Vec<_>>());
         let mut news = News { intake: self, knowledge: &by_source, digest: &mut digest };
         match &swept.koji {
             Some(Ok(changes)) => news.of_koji(changes, &ledger.positions),

@@ -56,7 +56,8 @@ impl World {
         let recipes = definitions.recipes().await.unwrap();
         let files = definitions.files(&recipes[0]).await.unwrap();
         let knowledge = Knowledge {
-            installed: [("bash-core".to_owned(), BTreeSet::from(["base".to_owned()]))].into(),
+            installed: [("bash-core".to_owned(), recorded("bash-core-5-0"))].into(),
+            settled: ["base".to_owned()].into(),
             files: [("base".to_owned(), files)].into(),
             recipes,
             ..Knowledge::default()
@@ -151,6 +152,11 @@ async fn git(root: &Path, args: &[&str]) {
     Program::new("git").args(identity).args(args).folder(root).run().await.unwrap();
 }
 
+/// What the last build of the recipe recorded of a package.
+fn recorded(nvr: &str) -> BTreeMap<String, Option<String>> {
+    [("base".to_owned(), Some(nvr.to_owned()))].into()
+}
+
 /// Packages by name and the build they come from, which gives them their version.
 fn write_repository(root: &Path, packages: &[(&str, &str)]) {
     let mut primary = "<metadata xmlns:rpm=\"r\">".to_owned();
@@ -205,6 +211,34 @@ async fn a_tagged_build_that_is_in_the_repository_touches_the_images_that_its_pa
     assert_eq!(world.sweep().await, Vec::<String>::new(), "the sweep told it again");
     world.restart();
     assert_eq!(world.sweep().await, Vec::<String>::new(), "after a restart the sweep told it again");
+}
+
+#[tokio::test]
+async fn a_build_that_the_image_was_made_with_starts_nothing_whoever_tells_of_it() {
+    let mut world = World::new().await;
+    assert_eq!(world.sweep().await, Vec::<String>::new());
+    world.repository(&[("bash-core", "bash-5-2")]);
+    world.knowledge.installed.insert("bash-core".to_owned(), recorded("bash-core-5-2"));
+    let weighed = world.weigh(vec![tag("1", "bash-5-2")]).await;
+    assert_eq!(why_not(&weighed[0]), "the last build of base recorded this very build of bash");
+    assert_eq!(world.sweep().await, Vec::<String>::new(), "a sweep started what a message did not");
+    // It goes, an image is made without it, and it comes back.
+    world.repository(&[("bash-core", "bash-5-1")]);
+    let body = json!({"name": "bash", "version": "5", "release": "2", "tag": "f43"});
+    let weighed = world.weigh(vec![message("2", "buildsys.untag", &body)]).await;
+    assert!(weighed[0].touches.is_ok(), "{weighed:?}");
+    world.knowledge.installed.insert("bash-core".to_owned(), recorded("bash-core-5-1"));
+    world.repository(&[("bash-core", "bash-5-2")]);
+    let weighed = world.weigh(vec![tag("3", "bash-5-2")]).await;
+    assert!(weighed[0].touches.is_ok(), "{weighed:?}");
+    // It comes back before the image without it is made.
+    world.knowledge.installed.insert("bash-core".to_owned(), recorded("bash-core-5-2"));
+    world.knowledge.settled.clear();
+    world.repository(&[]);
+    assert!(world.weigh(vec![message("4", "buildsys.untag", &body)]).await[0].touches.is_ok());
+    world.repository(&[("bash-core", "bash-5-2")]);
+    let weighed = world.weigh(vec![tag("5", "bash-5-2")]).await;
+    assert!(weighed[0].touches.is_ok(), "{weighed:?}");
 }
 
 #[tokio::test]
@@ -309,7 +343,7 @@ async fn recipes_that_share_a_repository_are_found_by_the_tags_of_each() {
     other.name = "other".to_owned();
     other.packages.tags = vec!["f43-updates".to_owned()];
     world.knowledge.recipes.push(other);
-    world.knowledge.installed.entry("bash-core".to_owned()).or_default().insert("other".to_owned());
+    world.knowledge.installed.entry("bash-core".to_owned()).or_default().insert("other".to_owned(), None);
     assert_eq!(world.sweep().await, Vec::<String>::new());
     world.repository(&[("bash-core", "bash-5-2")]);
     assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43", "bash-5-2 was tagged into f43-updates"]);
@@ -425,6 +459,44 @@ async fn what_cannot_be_decoded_is_parked_and_what_is_not_ours_is_passed_over() 
 #[tokio::test]
 async fn a_message_is_explained_without_a_trace() {
     let world = World::new().await;
+    world.repository(&[("bash-core", "bash-5-2")]);
+    let dump = |topic: &str| {
+        let body = json!({"name": "bash", "version": "5", "release": "2", "tag": "f43"});
+        json!({"topic": topic, "id": "7", "body": body}).to_string()
+    };
+    let binding =
+        toml::from_str("exchange = \"amq.topic\"\nrouting_keys = [\"org.example.test.#\"]").unwrap();
+    let topic_prefix = "org.example.test".to_owned();
+    let narrow = Settings { topic_prefix, bindings: vec![binding], ..Settings::default() };
+    let explained = world.explain(&dump("org.other.prod.buildsys.tag"), &narrow).await.unwrap();
+    insta::assert_snapshot!(explained.to_string(), @r"
+    message 7 on org.other.prod.buildsys.tag
+      the running service would never see it: no queue of ours is bound to org.other.prod.buildsys.tag, which does not begin with our prefix org.example.test
+      if it did:
+      bash-5-2 was tagged into f43
+        touches base: bash is in the package set that its last build recorded
+          makes a scratch candidate
+    ");
+    let explained = world.explain(&dump("org.example.test.buildsys.tag"), &narrow).await.unwrap();
+    assert_eq!((explained.unseen, explained.foreign), (None, None));
+    let wide = Settings { bindings: Vec::new(), ..narrow };
+    let explained = world.explain(&dump("org.other.prod.buildsys.tag"), &wide).await.unwrap();
+    assert_eq!(explained.unseen, None);
+    assert!(
+        explained
+            .foreign
+            .unwrap()
+            .ends_with("our prefix org.example.test; the binding #.buildsys.tag lets it in")
+    );
+    let positions = world.store.positions().await.unwrap();
+    let known = (&world.knowledge, &positions);
+    let explained = world.intake.explain(&dump("buildsys.tag"), None, known, &[]).await.unwrap();
+    assert!(explained.unseen.unwrap().starts_with("no bus is configured"));
+}
+
+#[tokio::test]
+async fn a_message_is_explained_without_a_trace() {
+    let mut world = World::new().await;
     assert_eq!(world.sweep().await, Vec::<String>::new());
     world.repository(&[("bash-core", "bash-5-2")]);
     let bus = Settings { topic_prefix: "org.example.test".to_owned(), ..Settings::default() };
@@ -438,6 +510,27 @@ async fn a_message_is_explained_without_a_trace() {
           makes a scratch candidate
     ");
     assert_eq!(world.sweep().await, ["bash-5-2 was tagged into f43"], "explaining it left a trace");
+    world.knowledge.installed.insert("bash-core".to_owned(), recorded("bash-core-5-2"));
+    let explained = world.explain(&dump.to_string(), &bus).await.unwrap();
+    insta::assert_snapshot!(explained.to_string(), @r"
+    message 7 on buildsys.tag
+      bash-5-2 was tagged into f43
+        touches no image: the last build of base recorded this very build of bash
+    ");
+    assert_eq!(explained.changes[0].up_to_date, ["base"]);
+    let mut other = world.knowledge.recipes[0].clone();
+    other.name = "other".to_owned();
+    world.knowledge.recipes.push(other);
+    let installed = world.knowledge.installed.get_mut("bash-core").unwrap();
+    installed.insert("other".to_owned(), Some("bash-core-5-1".to_owned()));
+    let explained = world.explain(&dump.to_string(), &bus).await.unwrap();
+    insta::assert_snapshot!(explained.to_string(), @r"
+    message 7 on buildsys.tag
+      bash-5-2 was tagged into f43
+        touches other: bash is in the package set that its last build recorded
+          makes a scratch candidate
+        leaves base alone: its last build recorded this very build
+    ");
     let dump = json!({"topic": "buildsys.tag", "body": {"tag": "f43"}}).to_string();
     let explained = world.explain(&dump, &bus).await.unwrap();
     assert!(explained.parked.unwrap().contains("does not fit the schema"));

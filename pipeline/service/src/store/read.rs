@@ -464,15 +464,41 @@ impl Store {
         rows.iter().map(|row| decode(row.try_get::<&str, _>(0)?)).collect()
     }
 
-    /// The names of the packages that the last build of each recipe recorded: package to recipes.
-    pub async fn installed(&self) -> Result<HashMap<String, BTreeSet<String>>> {
-        let rows =
-            sqlx::query("SELECT DISTINCT package, recipe FROM installed").fetch_all(&self.pool).await?;
-        let mut installed: HashMap<String, BTreeSet<String>> = HashMap::new();
+    /// The packages that the last build of each recipe recorded: package to recipes, each with the package's name, version
+    /// and release where these are the same for all architectures.
+    pub async fn installed(&self) -> Result<HashMap<String, BTreeMap<String, Option<String>>>> {
+        // What is trimmed is everything behind the last dot, which is the architecture.
+        let sql = "SELECT DISTINCT package, recipe, RTRIM(nvra, REPLACE(nvra, '.', '')) FROM installed";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
+        let mut installed: HashMap<String, BTreeMap<String, Option<String>>> = HashMap::new();
         for row in &rows {
-            installed.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
+            let nvr = row.try_get::<&str, _>(2)?.trim_end_matches('.').to_owned();
+            let recipes = installed.entry(row.try_get(0)?).or_default();
+            recipes.entry(row.try_get(1)?).and_modify(|known| *known = None).or_insert(Some(nvr));
         }
         Ok(installed)
+    }
+
+    /// The architectures of each recipe whose packages its last build recorded.
+    pub async fn recorded_arches(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        let rows = sqlx::query("SELECT DISTINCT recipe, arch FROM installed").fetch_all(&self.pool).await?;
+        let mut recorded: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for row in &rows {
+            // One build on Koji is for several.
+            let arches = row.try_get::<&str, _>(1)?.split('+').map(str::to_owned);
+            recorded.entry(row.try_get(0)?).or_default().extend(arches);
+        }
+        Ok(recorded)
+    }
+
+    /// The recipes that have a candidate which is not built yet.
+    pub async fn in_the_making(&self) -> Result<BTreeSet<String>> {
+        let sql = "SELECT DISTINCT recipe FROM candidate WHERE finished = 0 AND (\
+                   NOT EXISTS (SELECT 1 FROM step WHERE candidate = candidate.id AND kind = 'build') OR \
+                   EXISTS (SELECT 1 FROM step WHERE candidate = candidate.id AND kind = 'build' \
+                   AND state IN ('wanted', 'running', 'ending')))";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await.context("cannot list what is being built")?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// What a stream points at, one release per recipe, by the recipe's name.

@@ -10,6 +10,9 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::{Store, decode, encode, placeholders, time};
 
+/// Stands behind the architecture of packages that an earlier build recorded and the last one did not.
+const EARLIER: &str = ", an earlier build";
+
 /// How long a claim holds when it is not renewed.
 pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(15);
 
@@ -245,14 +248,23 @@ impl Store {
         if claimed.kind == "build" {
             let recipe = claimed.candidate.split('/').next().unwrap_or_default();
             let output: BuildOutput = decode(output)?;
+            let BuildRequest { arch, .. } = decode(&claimed.request)?;
+            let earlier = format!("{arch}{EARLIER}");
             if output.packages.is_empty() {
-                // The builder cannot tell, as Koji cannot for a scratch image: what is known already stays.
+                // The builder cannot tell, as Koji cannot for a scratch image: what is known already stays, though it is
+                // no longer the last build that recorded it.
+                sqlx::query("UPDATE installed SET arch = $3 WHERE recipe = $1 AND arch = $2")
+                    .bind(recipe)
+                    .bind(&arch)
+                    .bind(earlier)
+                    .execute(&mut **transaction)
+                    .await?;
                 return Ok(());
             }
-            let BuildRequest { arch, .. } = decode(&claimed.request)?;
-            sqlx::query("DELETE FROM installed WHERE recipe = $1 AND arch IN ($2, '')")
+            sqlx::query("DELETE FROM installed WHERE recipe = $1 AND arch IN ($2, $3, '')")
                 .bind(recipe)
                 .bind(&arch)
+                .bind(earlier)
                 .execute(&mut **transaction)
                 .await?;
             for chunk in output.packages.chunks(500) {
