@@ -36,8 +36,8 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let knowledge = planner::knowledge(&store, &sources).await?;
     let positions = store.positions().await?;
     let open = store.open_candidates().await?;
-    let bus = call.settings.bus.clone().unwrap_or_default();
-    let explanation = sources.intake.explain(&dump, &bus, (&knowledge, &positions), &open).await;
+    let bus = call.settings.bus.as_ref();
+    let explanation = sources.intake.explain(&dump, bus, (&knowledge, &positions), &open).await;
     let explanation = explanation.map_err(|error| match error.downcast_ref::<serde_json::Error>() {
         Some(_) => Failure::refused(
             format!("{error:#}"),

@@ -24,6 +24,10 @@ pub struct Explanation {
     pub id: String,
     /// Its topic, without the deployment's prefix.
     pub topic: String,
+    /// Why the running service would never see it, when it would not. The rest says what it would do otherwise.
+    pub unseen: Option<String>,
+    /// That its topic is of another deployment, when it is and the service sees it all the same.
+    pub foreign: Option<String>,
     /// Why it would be put aside for a person, when it would.
     pub parked: Option<String>,
     /// The changes it speaks of, as their sources have them; none, when it says nothing that matters here.
@@ -71,15 +75,22 @@ impl Intake {
     pub async fn explain(
         &self,
         dump: &str,
-        bus: &Settings,
+        bus: Option<&Settings>,
         (knowledge, positions): (&Knowledge, &Positions),
         open: &[Candidate],
     ) -> Result<Explanation> {
         let dumped: Dumped = serde_json::from_str(dump)
             .context("cannot read the message; it must be a JSON object with topic, id, headers and body")?;
-        let topic = bus.topic(&dumped.topic).to_owned();
-        let mut explanation =
-            Explanation { id: dumped.id.clone(), topic: topic.clone(), parked: None, changes: Vec::new() };
+        let topic = bus.map_or(dumped.topic.as_str(), |bus| bus.topic(&dumped.topic)).to_owned();
+        let (unseen, foreign) = passage(&dumped.topic, bus);
+        let mut explanation = Explanation {
+            id: dumped.id.clone(),
+            topic: topic.clone(),
+            unseen,
+            foreign,
+            parked: None,
+            changes: Vec::new(),
+        };
         if !dumped.body.is_object() {
             explanation.parked = Some("its body is not an object".to_owned());
             return Ok(explanation);
@@ -117,6 +128,30 @@ impl Intake {
     }
 }
 
+/// Why the service never sees a message, and why one that it sees is not of its own deployment.
+fn passage(topic: &str, bus: Option<&Settings>) -> (Option<String>, Option<String>) {
+    let Some(bus) = bus else {
+        let why = "no bus is configured, so it hears no messages; sweeps find what happened".to_owned();
+        return (Some(why), None);
+    };
+    let prefix = bus.topic_prefix.trim_matches('.');
+    match bus.binding_of(topic) {
+        None if bus.is_ours(topic) => (Some(format!("no queue of ours is bound to {topic}")), None),
+        None => {
+            let why = format!(
+                "no queue of ours is bound to {topic}, which does not begin with our prefix {prefix}"
+            );
+            (Some(why), None)
+        }
+        Some(_) if bus.is_ours(topic) => (None, None),
+        Some(binding) => {
+            let what =
+                format!("{topic} does not begin with our prefix {prefix}; the binding {binding} lets it in");
+            (None, Some(what))
+        }
+    }
+}
+
 fn explained(change: Change, touches: Result<Vec<Touch>, String>, open: &[Candidate]) -> ExplainedChange {
     let summary = change.summary();
     let (touches, why_not) = match touches {
@@ -142,6 +177,13 @@ fn explained(change: Change, touches: Result<Vec<Touch>, String>, open: &[Candid
 impl fmt::Display for Explanation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "message {} on {}", self.id, self.topic)?;
+        if let Some(reason) = &self.unseen {
+            writeln!(formatter, "  the running service would never see it: {reason}")?;
+            writeln!(formatter, "  if it did:")?;
+        }
+        if let Some(what) = &self.foreign {
+            writeln!(formatter, "  it is of another deployment: {what}")?;
+        }
         if let Some(reason) = &self.parked {
             return writeln!(formatter, "  would be parked for a person: {reason}");
         }

@@ -137,7 +137,7 @@ impl World {
 
     async fn explain(&self, dump: &str, bus: &Settings) -> Result<Explanation> {
         let positions = self.store.positions().await?;
-        self.intake.explain(dump, bus, (&self.knowledge, &positions), &[]).await
+        self.intake.explain(dump, Some(bus), (&self.knowledge, &positions), &[]).await
     }
 
     async fn sweep(&self) -> Vec<String> {
@@ -457,7 +457,7 @@ async fn what_cannot_be_decoded_is_parked_and_what_is_not_ours_is_passed_over() 
 }
 
 #[tokio::test]
-async fn a_message_is_explained_without_a_trace() {
+async fn a_message_that_the_service_never_sees_is_said_to_be_one() {
     let world = World::new().await;
     world.repository(&[("bash-core", "bash-5-2")]);
     let dump = |topic: &str| {

@@ -189,6 +189,18 @@ impl Settings {
         rest.and_then(|rest| rest.strip_prefix('.')).unwrap_or(routing_key)
     }
 
+    /// The binding that lets a message of a topic into a queue of ours; none, when the broker keeps it from us.
+    pub fn binding_of(&self, routing_key: &str) -> Option<String> {
+        let words: Vec<&str> = routing_key.split('.').collect();
+        let mut keys = self.effective_bindings().into_iter().flat_map(|binding| binding.routing_keys);
+        keys.find(|key| fits(&key.split('.').collect::<Vec<_>>(), &words))
+    }
+
+    /// Whether a topic begins with what this deployment puts before each, if it does so at all.
+    pub fn is_ours(&self, routing_key: &str) -> bool {
+        self.topic_prefix.trim_matches('.').is_empty() || self.topic(routing_key) != routing_key
+    }
+
     /// The queues that are declared and consumed from.
     pub fn effective_queues(&self) -> BTreeMap<String, Queue> {
         if !self.queues.is_empty() {
@@ -244,6 +256,16 @@ impl Settings {
     }
 }
 
+/// Whether a topic fits what a queue is bound by: `*` stands for a word, `#` for any number of them.
+fn fits(key: &[&str], topic: &[&str]) -> bool {
+    match (key, topic) {
+        ([], topic) => topic.is_empty(),
+        (["#", rest @ ..], _) => (0..=topic.len()).any(|skipped| fits(rest, &topic[skipped..])),
+        (_, []) => false,
+        ([word, rest @ ..], [first, others @ ..]) => (*word == "*" || word == first) && fits(rest, others),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +309,26 @@ mod tests {
         assert_eq!(settings.routing_key("muster.build.complete"), "org.example.prod.muster.build.complete");
         assert_eq!(settings.topic("org.example.prod.buildsys.tag"), "buildsys.tag");
         assert_eq!(settings.topic("org.example.production.tag"), "org.example.production.tag");
+    }
+
+    #[test]
+    fn a_binding_lets_in_what_the_broker_would() {
+        let bound = |keys: &[&str], topic: &str| {
+            let routing_keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            let binding = Binding { queue: None, exchange: "amq.topic".to_owned(), routing_keys };
+            Settings { bindings: vec![binding], ..Settings::default() }.binding_of(topic)
+        };
+        let tag = "org.example.prod.buildsys.tag";
+        for key in ["#", "#.buildsys.tag", "org.example.*.buildsys.tag", "org.#.tag", "#.#", tag] {
+            assert_eq!(bound(&["x", key], tag).as_deref(), Some(key));
+        }
+        for key in
+            ["", "*", "org.example.stg.#", "*.buildsys.tag", "#.buildsys", "org.example.prod.buildsys.tag.*"]
+        {
+            assert_eq!(bound(&[key], tag), None, "{key}");
+        }
+        assert_eq!(Settings::default().binding_of("buildsys.tag").as_deref(), Some("#.buildsys.tag"));
+        assert_eq!(Settings::default().binding_of("org.example.prod.bodhi.update.comment"), None);
     }
 
     #[test]
