@@ -113,6 +113,12 @@ impl<W: Pretend> Port<W> for Adapter {
     async fn cancel(&self, handle: &Handle) -> Result<(), port::Fault> {
         let (key, _) = decode::<W>(handle)?;
         self.brink.moment(format!("before ending {key}")).await;
+        if let Some(Fault::Lingers(left)) = self.world.state().fault_of(&key.0)
+            && *left > 0
+        {
+            *left -= 1;
+            return Err(port::Fault::NotYet("it is being ended".to_owned()));
+        }
         self.world.state().cancelled.push(key.0.clone());
         self.brink.moment(format!("after ending {key}")).await;
         Ok(())

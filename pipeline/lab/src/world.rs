@@ -57,6 +57,8 @@ pub enum Fault {
     Vanishes,
     /// It goes on for ever.
     Hangs,
+    /// It is not over before it was told so many times more to end.
+    Lingers(u32),
 }
 
 impl World {

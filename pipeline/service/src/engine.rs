@@ -281,6 +281,7 @@ impl Engine {
             match port.ensure(&claimed.key, &request).await {
                 Ok(handle) => handle,
                 Err(Fault::GiveUp(_)) => return self.ended(claimed, &ending, "").await,
+                Err(Fault::NotYet(reason)) => return self.wait(claimed, &claimed.state, &reason).await,
                 Err(Fault::Retry(reason) | Fault::Away(reason)) => {
                     return self.postpone(claimed, &claimed.state, &reason).await;
                 }
@@ -290,6 +291,7 @@ impl Engine {
         };
         match port.cancel(&handle).await {
             Ok(()) => self.ended(claimed, &ending, "").await,
+            Err(Fault::NotYet(reason)) => self.wait(claimed, &claimed.state, &reason).await,
             Err(Fault::Retry(reason) | Fault::Away(reason) | Fault::GiveUp(reason)) => {
                 self.postpone(claimed, &claimed.state, &reason).await
             }
@@ -299,15 +301,18 @@ impl Engine {
     async fn faulted(&self, claimed: &Claimed, state: &str, fault: Fault) -> Result<()> {
         let is_hopeless = match &fault {
             Fault::Away(_) if claimed.kind != Announce::NAME => self.clock.now() >= claimed.deadline,
-            Fault::Away(_) | Fault::Retry(_) | Fault::GiveUp(_) => self.is_hopeless(claimed, state),
+            Fault::Away(_) | Fault::Retry(_) | Fault::NotYet(_) | Fault::GiveUp(_) => {
+                self.is_hopeless(claimed, state)
+            }
         };
         match fault {
             Fault::GiveUp(reason) => self.ended(claimed, &Ending::Failed(reason), "").await,
-            Fault::Retry(reason) | Fault::Away(reason) if is_hopeless => {
+            Fault::Retry(reason) | Fault::Away(reason) | Fault::NotYet(reason) if is_hopeless => {
                 let reason = format!("given up after {} attempts: {reason}", claimed.attempt + 1);
                 self.ended(claimed, &Ending::Failed(reason), "").await
             }
             Fault::Retry(reason) | Fault::Away(reason) => self.postpone(claimed, state, &reason).await,
+            Fault::NotYet(reason) => self.wait(claimed, state, &reason).await,
         }
     }
 
@@ -326,6 +331,13 @@ impl Engine {
     async fn postpone(&self, claimed: &Claimed, state: &str, reason: &str) -> Result<()> {
         let due = backoff(self.clock.now(), self.pace.backoff_s, claimed.attempt);
         tracing::warn!(step.key = %claimed.key, step.attempt = claimed.attempt + 1, "it is tried again at {due:.0}: {reason}");
+        self.store.postponed(claimed, state, reason, due).await
+    }
+
+    /// Looks again soon: somebody wanted it so, and nothing is wrong.
+    async fn wait(&self, claimed: &Claimed, state: &str, reason: &str) -> Result<()> {
+        let due = self.clock.now() + SignedDuration::from_millis(self.pace.look_ms);
+        tracing::info!(step.key = %claimed.key, "not yet: {reason}");
         self.store.postponed(claimed, state, reason, due).await
     }
 

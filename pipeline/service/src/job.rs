@@ -113,12 +113,12 @@ impl Jobs {
     pub fn cancel(&self, handle: &Handle) -> Result<(), Fault> {
         let folder = Path::new(&handle.0);
         if is_locked(folder).map_err(Fault::retry)? {
-            return Err(Fault::Retry(match tell_to_end(folder) {
-                Ok(Told::Signalled) => "the job is being ended".to_owned(),
+            return Err(match tell_to_end(folder) {
+                Ok(Told::Signalled) => Fault::NotYet("the job is being ended".to_owned()),
                 // Whoever has the lock notes itself down at once; the next try finds it.
-                Ok(Told::Gone) => "the job's process has not noted itself down yet".to_owned(),
-                Err(error) => format!("cannot end the job: {error:#}"),
-            }));
+                Ok(Told::Gone) => Fault::NotYet("the job's process has not noted itself down yet".to_owned()),
+                Err(error) => Fault::retry(error.context("cannot end the job")),
+            });
         }
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -347,7 +347,7 @@ mod tests {
         let mut stranger = crate::program::Program::new("sleep").arg("60").spawn().unwrap();
         write_whole(&folder.join("process"), format!("{} 1", stranger.id().unwrap()).as_bytes()).unwrap();
         let fault = jobs(root.path()).cancel(&handle).unwrap_err();
-        assert_eq!(fault, Fault::Retry("the job's process has not noted itself down yet".to_owned()));
+        assert_eq!(fault, Fault::NotYet("the job's process has not noted itself down yet".to_owned()));
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(!stranger.has_ended(), "a stranger was told to end");
     }

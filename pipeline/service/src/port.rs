@@ -56,6 +56,9 @@ pub enum Observation<O> {
 /// Why an adapter could not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
+    /// It goes as it should and takes its time, as the end of what runs does: the engine looks again soon.
+    #[error("{0}")]
+    NotYet(String),
     /// It may go well later: the engine tries again.
     #[error("{0}")]
     Retry(String),

@@ -85,7 +85,7 @@ pub async fn check(settings: &Settings, clock: &Clock) -> Vec<String> {
     let asked = async { Factory::new(settings, clock.clone()).map_err(Fault::give_up)?.version().await };
     match asked.await {
         Ok(_) => Vec::new(),
-        Err(Fault::Retry(why) | Fault::Away(why) | Fault::GiveUp(why)) => vec![why],
+        Err(Fault::NotYet(why) | Fault::Retry(why) | Fault::Away(why) | Fault::GiveUp(why)) => vec![why],
     }
 }
 

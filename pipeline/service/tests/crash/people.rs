@@ -1,5 +1,7 @@
 //! What people say, and what comes of it.
 
+use std::sync::{Arc, Mutex};
+
 use jiff::SignedDuration;
 use muster::planner::Turn;
 use muster::store::{Admitted, Recording};
@@ -56,6 +58,51 @@ async fn a_cancelled_candidate_ends_what_runs_for_it() {
     let journal = service.store.journal(Some(&id), 0, 100).await.unwrap();
     assert_eq!(journal.iter().filter(|line| line.text == "finished: cancelled").count(), 1, "{journal:?}");
     assert!(!world.state().moves.iter().any(|(_, version)| version == &id.0));
+}
+
+#[tokio::test]
+async fn what_a_person_stops_is_no_warning_in_the_log_however_long_it_takes() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _kept = tracing::subscriber::set_default(subscriber);
+    let database = database::sqlite().unwrap();
+    let (world, clock) = (World::default(), clock());
+    world.fault("build/x86_64", Fault::Lingers(3));
+    ask(&database, &clock).await;
+    let mut service = Service::start(&database, &world, &clock).await;
+    while service.planner.turn().await.unwrap() == Turn::Moved {}
+    service.engine.drive_due().await.unwrap();
+    let id = CandidateId("cloud/43.20261121.0".to_owned());
+    service.store.cancel(&id, "ada", "not today").await.unwrap();
+    service.live().await;
+    assert!(world.state().cancelled.iter().any(|key| key.starts_with("cloud/43.20261121.0/build")));
+    let said = log.said();
+    assert_eq!(said.matches("not yet: it is being ended").count(), 3, "{said}");
+    let of_it: Vec<&str> = said.lines().filter(|line| line.contains("cloud/43.20261121.0")).collect();
+    assert!(of_it.iter().any(|line| line.contains("INFO") && line.contains("cancelled")), "{of_it:#?}");
+    assert!(!of_it.iter().any(|line| line.contains("WARN") || line.contains("ERROR")), "{of_it:#?}");
+}
+
+/// What this thread logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

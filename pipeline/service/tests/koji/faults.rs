@@ -51,7 +51,7 @@ async fn whatever_call_goes_wrong_however_there_is_one_task() {
                 assert!(tries < 5, "{call} {mishap:?}");
                 match ground.ensure().await {
                     Ok(handle) => break handle,
-                    Err(Fault::Retry(_) | Fault::Away(_)) => {}
+                    Err(Fault::NotYet(_) | Fault::Retry(_) | Fault::Away(_)) => {}
                     Err(Fault::GiveUp(why)) => panic!("{call} {mishap:?}: {why}"),
                 }
             };
