@@ -8,6 +8,7 @@ mod identity;
 mod imds;
 mod machine;
 mod monitor;
+mod phase;
 mod console;
 mod ssh;
 mod guest;

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::console::Console;
 use super::machine::{Machine, State};
+use super::phase::Phase;
 use super::ssh::{self, Login, Target};
 use crate::job::Desk;
 
@@ -31,6 +32,8 @@ pub struct Guest {
     /// Its serial console.
     pub console: Console,
     firmware: Console,
+    /// When its power was switched on first.
+    powered_on: Instant,
     target: Target,
     login: Option<Login>,
     limit: Duration,
@@ -53,10 +56,32 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// Which boot of a guest is waited for.
 #[derive(Clone, Copy, Debug)]
 pub enum Boot<'a> {
-    /// Any.
-    Any,
-    /// Another one than that with this id.
-    After(&'a str),
+    /// The first.
+    First,
+    /// Any: a test has lost its login.
+    Again {
+        /// The test, for a person.
+        title: &'a str,
+    },
+    /// Another one than an earlier one.
+    After {
+        /// The id of the earlier one.
+        earlier: &'a str,
+        /// The test that wants it, for a person.
+        title: &'a str,
+    },
+}
+
+impl Boot<'_> {
+    /// How far a guest is so long after its power was switched on, for a person.
+    fn progress(self, since: Duration, phase: Phase) -> String {
+        let seconds = since.as_secs();
+        match self {
+            Boot::First => format!("booting for {seconds} s: {phase}"),
+            Boot::Again { title } => format!("{title}: logging in again, {seconds} s after power-on"),
+            Boot::After { title, .. } => format!("{title}: rebooting, {seconds} s after power-on: {phase}"),
+        }
+    }
 }
 
 /// Questions to an SSH server that may not be there yet. One that was asked before the guest had a network is answered
@@ -96,7 +121,8 @@ impl Guest {
         let target = Target { folder: work.to_owned(), port: machine.port, user: settings.login.clone() };
         let firmware = Console::new(&work.join("firmware.log"));
         let limit = Duration::from_secs(settings.boot_limit_s);
-        Guest { machine, console, firmware, target, login: None, limit, patience: Patience::Full }
+        let powered_on = machine.since;
+        Guest { machine, console, firmware, powered_on, target, login: None, limit, patience: Patience::Full }
     }
 
     /// Waits for a login. The answer says why there is none, when that is the guest's doing; it is an error when it is
@@ -137,11 +163,9 @@ impl Guest {
             if shown.elapsed() > Duration::from_secs(1) {
                 shown = Instant::now();
                 self.machine.expect_healthy().await?;
-                desk.say(&format!(
-                    "booting for {} s: {}",
-                    begun.elapsed().as_secs(),
-                    self.console.last_line()
-                ));
+                // An SSH server that refuses us is there.
+                let phase = if refusal.is_some() { Phase::Login } else { self.console.phase() };
+                desk.say(&boot.progress(self.powered_on.elapsed(), phase));
             }
         }
     }
@@ -151,7 +175,7 @@ impl Guest {
             Ok(login) => self.login = Some(login),
             Err(why) => return Ok(Err(format!("the SSH server refuses us: {why}"))),
         }
-        let Boot::After(earlier) = boot else { return Ok(Ok(())) };
+        let Boot::After { earlier, .. } = boot else { return Ok(Ok(())) };
         match self.boot_id().await {
             Ok(now) if now != earlier => Ok(Ok(())),
             // It is still going down.
@@ -176,11 +200,11 @@ impl Guest {
     }
 
     /// Sees to it that there is a login, after one may have been lost.
-    pub async fn ensure_login(&mut self, desk: &Desk) -> Result<Result<(), String>> {
+    pub async fn ensure_login(&mut self, title: &str, desk: &Desk) -> Result<Result<(), String>> {
         if self.login.as_mut().is_some_and(Login::stands) {
             return Ok(Ok(()));
         }
-        self.come_up(Boot::Any, desk).await
+        self.come_up(Boot::Again { title }, desk).await
     }
 
     /// Whether the login still stands.
@@ -206,25 +230,28 @@ impl Guest {
         Ok(())
     }
 
-    /// Reboots it, and waits until it is up again.
-    pub async fn reboot(&mut self, desk: &Desk) -> Result<Result<(), String>> {
+    /// Reboots it for a test, and waits until it is up again.
+    pub async fn reboot(&mut self, title: &str, desk: &Desk) -> Result<Result<(), String>> {
         let Ok(earlier) = self.boot_id().await else {
             return Ok(Err("the guest did not answer before the reboot".to_owned()));
         };
         let command = "PATH=$PATH:/usr/sbin:/sbin; (sleep 1; reboot) >/dev/null 2>&1 &";
         let told = self.login()?.command(command).limit(COMMAND_LIMIT).run_any().await;
         told.context("cannot tell the guest to reboot")?;
-        if let Err(why) = self.go_down(desk).await? {
+        if let Err(why) = self.go_down(title, desk).await? {
             return Ok(Err(why));
         }
+        self.console.begin_again();
+        self.firmware.begin_again();
         self.machine.switch_on_again().await?;
         self.target.port = self.machine.port;
-        self.come_up(Boot::After(&earlier), desk).await
+        self.come_up(Boot::After { earlier: &earlier, title }, desk).await
     }
 
     /// Waits until the guest has shut itself down.
-    async fn go_down(&mut self, desk: &Desk) -> Result<Result<(), String>> {
-        desk.say("shutting down, to boot again");
+    async fn go_down(&mut self, title: &str, desk: &Desk) -> Result<Result<(), String>> {
+        let seconds = self.powered_on.elapsed().as_secs();
+        desk.say(&format!("{title}: rebooting, {seconds} s after power-on: shutting down"));
         let begun = Instant::now();
         while self.machine.state().await? == State::Running {
             if begun.elapsed() > self.limit {
@@ -238,5 +265,26 @@ impl Guest {
     async fn boot_id(&self) -> Result<String> {
         let command = self.login()?.command("cat /proc/sys/kernel/random/boot_id").limit(COMMAND_LIMIT);
         Ok(command.run().await?.text().trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reboot_is_called_so_and_is_counted_from_the_beginning() {
+        let title = "test 3 of 7: survives-reboot";
+        let said = [
+            Boot::First.progress(Duration::from_secs(12), Phase::Kernel),
+            Boot::After { earlier: "a", title }.progress(Duration::from_secs(74), Phase::Services),
+            Boot::Again { title }.progress(Duration::from_secs(75), Phase::Login),
+        ];
+        let expected = [
+            "booting for 12 s: kernel",
+            "test 3 of 7: survives-reboot: rebooting, 74 s after power-on: services",
+            "test 3 of 7: survives-reboot: logging in again, 75 s after power-on",
+        ];
+        assert_eq!(said, expected);
     }
 }

@@ -26,6 +26,17 @@ pub enum Place {
     Sandbox(Sandbox),
 }
 
+/// The test that a place is made ready for.
+#[derive(Clone, Copy, Debug)]
+pub struct Next<'a> {
+    /// Which it is, for a person.
+    pub title: &'a str,
+    /// What is done before it.
+    pub before: Before,
+    /// The expected package list.
+    pub packages: &'a [u8],
+}
+
 /// How a script ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ran {
@@ -72,19 +83,15 @@ impl Script<'_> {
 
 impl Place {
     /// Makes it ready for a test. The answer says why it is not, when that is the image's doing.
-    pub async fn prepare(
-        &mut self,
-        before: Before,
-        packages: &[u8],
-        desk: &Desk,
-    ) -> Result<Result<(), String>> {
+    pub async fn prepare(&mut self, next: Next<'_>, desk: &Desk) -> Result<Result<(), String>> {
+        let Next { title, before, packages } = next;
         let Place::Guest(guest) = self else { return Ok(Ok(())) };
         let was_in = guest.is_logged_in();
-        if let Err(why) = guest.ensure_login(desk).await? {
+        if let Err(why) = guest.ensure_login(title, desk).await? {
             return Ok(Err(why));
         }
         if before == Before::Reboot
-            && let Err(why) = guest.reboot(desk).await?
+            && let Err(why) = guest.reboot(title, desk).await?
         {
             return Ok(Err(format!("the guest did not come back from the reboot: {why}")));
         }

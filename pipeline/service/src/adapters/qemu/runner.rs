@@ -18,7 +18,7 @@ use super::console::Console;
 use super::guest::{Boot, Guest, Patience};
 use super::identity::{self, Identity};
 use super::machine::{self, Machine, Plan};
-use super::place::{Place, Ran, Script};
+use super::place::{Next, Place, Ran, Script};
 use super::sandbox::{self, Sandbox};
 use super::{Choice, Settings, accelerator, imds, layout, ssh};
 use crate::cell;
@@ -187,7 +187,7 @@ impl Session<'_> {
         if accelerator == Accelerator::Kvm && self.settings.accelerator == Choice::Auto {
             guest.patience = Patience::Short;
         }
-        match guest.come_up(Boot::Any, desk).await {
+        match guest.come_up(Boot::First, desk).await {
             Ok(standing) => Ok((guest, standing)),
             Err(error) => {
                 // Its disk is free only when it is really gone.
@@ -227,9 +227,12 @@ impl Session<'_> {
                 self.record(test, Entry::bare(Colour::NotRun(why.clone()), 0));
                 continue;
             }
-            self.desk.say(&format!("test {} of {count}: {}", number + 1, test.name));
+            let title = format!("test {} of {count}: {}", number + 1, test.name);
+            self.desk.say(&title);
             let (begun, from) = (Instant::now(), place.console_length());
-            let (colour, log) = match place.prepare(test.before, &self.package_list(), self.desk).await? {
+            let packages = self.package_list();
+            let next = Next { title: &title, before: test.before, packages: &packages };
+            let (colour, log) = match place.prepare(next, self.desk).await? {
                 Err(why) => {
                     gone = Some(format!("the guest was gone: {why}"));
                     (Colour::Red(why), String::new())
