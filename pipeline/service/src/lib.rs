@@ -20,6 +20,7 @@ pub mod planner;
 pub mod engine;
 pub mod reaper;
 pub mod sources;
+pub mod check;
 pub mod sweep;
 pub mod smoketests;
 pub mod report;

@@ -28,7 +28,7 @@ use crate::planner::Planner;
 use crate::port::{Fault, Observation, Port, Ports};
 use crate::sources::Sources;
 use crate::store::Store;
-use crate::{reaper, sweep, web};
+use crate::{check, reaper, sweep, web};
 
 /// How often the reaper looks.
 const REAPING: Duration = Duration::from_mins(1);
@@ -58,6 +58,7 @@ pub async fn serve(settings: Settings, config: Option<PathBuf>) -> Result<()> {
         result = serve_pages(listener, pages) => result.map(|()| "the pages"),
         result = consume(&settings, &store, &clock, (engine.wake(), &reconnected)) => result.map(|()| "the consumer"),
         () = reap(&store, &settings, &destinations, &clock) => Ok("the reaper"),
+        () = warn_once(&settings, &sources, &destinations) => Ok("the check"),
         () = sweep::forever(&store, &sources, &engine, &reconnected) => Ok("the sweeper"),
         () = look_at_ended(&store, ended_jobs, engine.wake()) => Ok("the jobs"),
         result = told_to_stop() => result.map(|()| "a signal"),
@@ -162,6 +163,14 @@ fn tell(event: consumer::Event, reconnected: &Notify) {
             );
         }
     }
+}
+
+/// Says at the start what cannot work, and goes on: what is broken must not stop the rest. Never returns.
+async fn warn_once(settings: &Settings, sources: &Sources, destinations: &Destinations) {
+    for check::Fault { about, what } in check::here(settings, sources, destinations).await {
+        tracing::warn!("{about}: {what}");
+    }
+    std::future::pending().await
 }
 
 async fn reap(store: &Store, settings: &Settings, destinations: &Destinations, clock: &Clock) {

@@ -34,6 +34,12 @@ impl Sources {
         let intake = Intake::new(definitions, hub, state, clock)?;
         Ok(Sources { intake, packages: settings.packages.clone() })
     }
+
+    /// Every recipe that can be read, and why others cannot.
+    pub async fn each_recipe(&self) -> (Vec<Recipe>, Vec<anyhow::Error>) {
+        let (recipes, unreadable) = self.intake.definitions.each_recipe().await;
+        (recipes.into_iter().map(|recipe| self.packages.complete(recipe)).collect(), unreadable)
+    }
 }
 
 #[async_trait]

@@ -122,6 +122,14 @@ impl Definitions {
         recipes::read(&self.tree().await?.root, &self.settings.recipes)
     }
 
+    /// Every recipe that can be read, and why others cannot: an error for each file.
+    pub async fn each_recipe(&self) -> (Vec<Recipe>, Vec<anyhow::Error>) {
+        match self.tree().await {
+            Ok(tree) => recipes::read_each(&tree.root, &self.settings.recipes),
+            Err(error) => (Vec::new(), vec![error]),
+        }
+    }
+
     /// The folder of the smoketests.
     pub async fn smoketests(&self) -> Result<PathBuf> {
         Ok(self.tree().await?.root.join(&self.settings.smoketests))

@@ -115,6 +115,17 @@ impl Destinations {
 
     /// What is missing, in plain words, one line each.
     pub async fn check(&self) -> Vec<String> {
+        let mut missing = self.check_here().await;
+        for place in self.places.values() {
+            if let Place::Registry(registry) = place {
+                missing.extend(registry.check_there(&self.http).await);
+            }
+        }
+        missing
+    }
+
+    /// The same, as far as nobody elsewhere need be asked.
+    pub async fn check_here(&self) -> Vec<String> {
         let mut missing = self.signer.check().await;
         if self.streams.is_none() {
             missing.push("destinations: there is no mirror, so no stream can point at anything".to_owned());
@@ -122,7 +133,7 @@ impl Destinations {
         for place in self.places.values() {
             missing.extend(match place {
                 Place::Mirror(mirror) => mirror.check(),
-                Place::Registry(registry) => registry.check(&self.http).await,
+                Place::Registry(registry) => registry.check_here(),
                 Place::Ostree(repository) => repository.check(),
             });
         }

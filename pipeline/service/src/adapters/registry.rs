@@ -199,17 +199,20 @@ impl Registry {
         Ok(repository.find_tag(&version_tag(upload)).await?.is_some())
     }
 
-    /// What is missing, in plain words.
-    pub async fn check(&self, http: &reqwest::Client) -> Vec<String> {
+    /// What is missing here, in plain words.
+    pub fn check_here(&self) -> Vec<String> {
+        let account = self.account().map(drop);
+        account.err().map(|error| format!("destination {}: {error:#}", self.name)).into_iter().collect()
+    }
+
+    /// What is missing there, in plain words.
+    pub async fn check_there(&self, http: &reqwest::Client) -> Vec<String> {
         let Settings { host, protocol, .. } = &self.settings;
         let scheme = match protocol {
             Protocol::Http => "http",
             Protocol::Https => "https",
         };
         let mut missing = Vec::new();
-        if let Err(error) = self.account() {
-            missing.push(format!("destination {}: {error:#}", self.name));
-        }
         match http.get(format!("{scheme}://{host}/v2/")).send().await {
             // It asks for an account, which is an answer too.
             Ok(answer) if answer.status().is_success() || answer.status().as_u16() == 401 => {}

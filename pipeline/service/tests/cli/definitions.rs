@@ -1,8 +1,9 @@
 //! `muster kickstart`, `muster config` and `muster completions`.
 
+use muster::program::Program;
 use serde_json::Value;
 
-use crate::desk::{Desk, run};
+use crate::desk::{Desk, MUSTER, run, wait_for};
 
 #[tokio::test]
 async fn kickstarts_are_flattened_and_errors_name_the_line() {
@@ -38,8 +39,8 @@ async fn completions_know_every_command() {
     }
 }
 
-#[tokio::test]
-async fn config_check_names_what_cannot_work() {
+/// A folder with a recipe that cannot work, and one that cannot be read.
+fn faulty() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let recipes = folder.path().join("kickstarts");
     std::fs::create_dir_all(folder.path().join("smoketests")).unwrap();
@@ -49,11 +50,49 @@ async fn config_check_names_what_cannot_work() {
                   definition = { file = \"kickstarts/tiny.ks\" }\n\
                   destinations = [{ name = \"mirror\", kind = \"mirror\", takes = \"oci\", path = \"a\" }]\n";
     std::fs::write(recipes.join("tiny.toml"), recipe).unwrap();
+    std::fs::write(recipes.join("broken.toml"), "nmae = \"broken\"\n").unwrap();
+    folder
+}
+
+/// What is found there.
+const FAULTS: [&str; 5] =
+    ["never booted", "add [destinations.mirror]", "takes the form oci", "tiny.ks", "broken.toml"];
+
+#[tokio::test]
+async fn config_check_names_what_cannot_work() {
+    let folder = faulty();
     let checked = run(folder.path(), &["config", "check", "--json"]).await;
     assert_eq!(checked.code, Some(4), "{}", String::from_utf8_lossy(&checked.stderr));
     let checked: Value = serde_json::from_str(&checked.text()).unwrap();
     let faults = checked["faults"].to_string();
-    for fault in ["never booted", "add [destinations.mirror]", "takes the form oci", "tiny.ks"] {
+    for fault in FAULTS {
         assert!(faults.contains(fault), "{fault} is not among {faults}");
     }
+}
+
+#[tokio::test]
+async fn the_service_warns_at_its_start_of_what_cannot_work_and_serves_all_the_same() {
+    let folder = faulty();
+    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = std::fs::read_to_string(folder.path().join("muster.toml")).unwrap();
+    let settings = format!("{settings}[service]\nlisten = \"{listen}\"\nstate = \"state\"\n");
+    std::fs::write(folder.path().join("muster.toml"), settings).unwrap();
+    let log = folder.path().join("log");
+    let program =
+        Program::new(muster()).args(["serve"]).folder(folder.path()).env("MUSTER_CONFIG", "muster.toml");
+    let mut service = program.log(&log).spawn().unwrap();
+    wait_for(&log, "serving on").await;
+    for fault in FAULTS {
+        wait_for(&log, fault).await;
+    }
+    let text = std::fs::read_to_string(&log).unwrap();
+    for fault in FAULTS.iter().filter(|fault| **fault != "broken.toml") {
+        assert!(
+            text.lines().any(|line| line.contains(fault) && line.contains("\"WARN\"")),
+            "{fault}: {text}"
+        );
+    }
+    let page = muster::http::client().unwrap().get(format!("http://{listen}/healthz")).send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+    service.kill().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use muster_flow::koji::KojiTask;
 use muster_flow::recipe::{Builder, Grammar, Recipe};
 use serde::Deserialize;
@@ -14,34 +14,52 @@ struct Several {
     recipe: Vec<Recipe>,
 }
 
-/// Reads every `*.toml` of the folders below `root`, in the order of their names.
+/// Reads every `*.toml` of the folders below `root`, in the order of their names. One that is broken keeps all from being
+/// read: nobody could tell a recipe that is broken from one that was removed.
 pub(super) fn read(root: &Path, folders: &[String]) -> Result<Vec<Recipe>> {
+    let (recipes, faults) = read_each(root, folders);
+    match faults.into_iter().next() {
+        Some(fault) => Err(fault),
+        None => Ok(recipes),
+    }
+}
+
+/// The same, with what is wrong with each file that cannot be read.
+pub(super) fn read_each(root: &Path, folders: &[String]) -> (Vec<Recipe>, Vec<anyhow::Error>) {
     let mut recipes: Vec<Recipe> = Vec::new();
+    let mut faults = Vec::new();
     let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let mut has_folder = false;
-    for folder in folders {
-        let folder = root.join(folder);
-        if !folder.is_dir() {
-            continue;
-        }
-        has_folder = true;
-        for file in files(&folder)? {
+    let present: Vec<PathBuf> =
+        folders.iter().map(|folder| root.join(folder)).filter(|folder| folder.is_dir()).collect();
+    if present.is_empty() {
+        let folders = folders.join(", ");
+        let root = root.display();
+        faults.push(anyhow!(
+            "there is no folder of recipes below {root} (definitions.recipes names {folders})"
+        ));
+    }
+    for folder in present {
+        let files = files(&folder).unwrap_or_else(|error| {
+            faults.push(error);
+            Vec::new()
+        });
+        for file in files {
             let read =
-                read_file(&file).with_context(|| format!("cannot read recipes from {}", file.display()))?;
-            for recipe in read {
+                read_file(&file).with_context(|| format!("cannot read recipes from {}", file.display()));
+            for recipe in read.unwrap_or_else(|error| {
+                faults.push(error);
+                Vec::new()
+            }) {
                 if let Some(other) = seen.insert(recipe.name.clone(), file.clone()) {
                     let (name, file, other) = (&recipe.name, file.display(), other.display());
-                    bail!("{file}: name: there is a recipe {name} in {other} already");
+                    faults.push(anyhow!("{file}: name: there is a recipe {name} in {other} already"));
+                    continue;
                 }
                 recipes.push(recipe);
             }
         }
     }
-    if !has_folder {
-        let folders = folders.join(", ");
-        bail!("there is no folder of recipes below {} (definitions.recipes names {folders})", root.display());
-    }
-    Ok(recipes)
+    (recipes, faults)
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
