@@ -6,22 +6,26 @@ use serde::Serialize;
 
 use super::call::{Call, Ending, Failure};
 use super::output;
+use crate::store::lines::Line;
 use crate::story::Brief;
 use crate::story::service::{ONCE_STARTED, Service};
 use crate::story::source::Sources;
 use crate::story::wait::{MUSTER, Wait};
 
-/// How many finished candidates are shown.
-const RECENT: usize = 5;
-
-/// How many candidates are looked at.
-const LIMIT: u32 = 30;
-
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  muster status\n  muster status --json | jq '.waits[] | select(.who != \"Muster, by itself\")'"
-)]
-pub struct Args {}
+#[command(after_help = "\
+Examples:
+  muster status
+  muster status --finished 50
+  muster status --json | jq '.waits[] | select(.who != \"Muster, by itself\")'")]
+pub struct Args {
+    /// How many finished candidates are listed, the newest first.
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    finished: u32,
+    /// List every candidate that has finished.
+    #[arg(long, conflicts_with = "finished")]
+    all: bool,
+}
 
 /// The shape of `--json`.
 #[derive(Serialize)]
@@ -32,6 +36,8 @@ struct Status {
     open: Vec<Brief>,
     /// The newest finished candidates.
     finished: Vec<Brief>,
+    /// How many more have finished.
+    more_finished: usize,
     /// Everything that is waited for.
     waits: Vec<Wait>,
     /// How many messages could not be understood.
@@ -40,17 +46,21 @@ struct Status {
     sources: Sources,
 }
 
-pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
+pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let teller = call.teller().await?;
-    let mut open = teller.store.open_lines().await?;
-    open.reverse();
-    let mut finished = teller.store.lines(LIMIT).await?;
-    finished.retain(|line| line.candidate.stage().is_finished());
-    finished.truncate(RECENT);
+    let limit = if args.all { u32::MAX } else { args.finished };
+    let newest = teller.store.open_lines().await?.into_iter().rev();
+    // That it is over is recorded by the service, which may not run.
+    let (mut finished, open): (Vec<Line>, Vec<Line>) =
+        newest.partition(|line| line.candidate.stage().is_finished());
+    let all_finished = finished.len() + teller.store.finished_count().await?;
+    finished.extend(teller.store.finished_lines(limit).await?);
+    finished.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let status = Status {
         service: teller.service().await?,
         open: teller.briefs(&open).await?,
         finished: teller.briefs(&finished).await?,
+        more_finished: all_finished.saturating_sub(finished.len()),
         waits: teller.waits().await?,
         parked: teller.store.parked().await?.len(),
         sources: teller.sources().await?,
@@ -61,8 +71,12 @@ pub async fn run(call: &Call, _: &Args) -> Result<Ending, Failure> {
 
 fn words(status: &Status) -> String {
     let mut text = output::notice(&status.service);
-    text.push_str(&section("On their way", &status.open));
-    text.push_str(&section("Finished lately", &status.finished));
+    text.push_str(&section("On their way", &status.open, ""));
+    let more = match status.more_finished {
+        0 => String::new(),
+        more => format!("  and {more} more: `muster status --all` lists them, `--finished NUMBER` so many\n"),
+    };
+    text.push_str(&section("Finished lately", &status.finished, &more));
     let is_stuck = |wait: &&Wait| wait.who != MUSTER && wait.who != ONCE_STARTED;
     let stuck: Vec<&Wait> = status.waits.iter().filter(is_stuck).collect();
     if !stuck.is_empty() {
@@ -94,8 +108,9 @@ fn words(status: &Status) -> String {
     text
 }
 
-fn section(title: &str, briefs: &[Brief]) -> String {
-    if briefs.is_empty() {
+/// A part with its candidates, and a last line.
+fn section(title: &str, briefs: &[Brief], last: &str) -> String {
+    if briefs.is_empty() && last.is_empty() {
         return format!("{title}\n  none\n\n");
     }
     let mut text = format!("{title}\n");
@@ -107,6 +122,7 @@ fn section(title: &str, briefs: &[Brief]) -> String {
         text.push_str(&output::wrap(&brief.headline, "      ", 100));
         text.push('\n');
     }
+    text.push_str(last);
     text.push('\n');
     text
 }

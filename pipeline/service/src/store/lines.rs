@@ -14,6 +14,9 @@ use sqlx::{AssertSqlSafe, Row};
 use super::read::{Facts, add_step, decode_cause};
 use super::{Dialect, Store, decode, placeholders, time};
 
+/// How many candidates are asked for in one statement; both databases take more parameters than this.
+const AT_ONCE: usize = 1000;
+
 /// A part of a JSON document that lists leave out: the path of its keys, and what stands there instead.
 type Part = (&'static [&'static str], &'static str);
 
@@ -56,11 +59,21 @@ impl Store {
         self.lines_of(&self.ids(limit).await?).await
     }
 
+    /// The newest candidates with nothing left to do.
+    pub async fn finished_lines(&self, limit: u32) -> Result<Vec<Line>> {
+        self.lines_of(&self.finished_ids(limit).await?).await
+    }
+
     /// Some candidates, in the order of their ids. What cannot be read is left out, as everywhere.
     pub async fn lines_of(&self, ids: &[CandidateId]) -> Result<Vec<Line>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let mut lines = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            lines.extend(self.some_lines(some).await?);
         }
+        Ok(lines)
+    }
+
+    async fn some_lines(&self, ids: &[CandidateId]) -> Result<Vec<Line>> {
         // A database refuses the whole question when it finds one document that is none; then each is asked for alone.
         let mut read = self.read_lines(ids).await.unwrap_or_default();
         // What could not be read lately is read as a whole, until it can be: what a line leaves out may be at fault.

@@ -122,6 +122,23 @@ impl Store {
         ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
     }
 
+    /// The ids of the newest candidates with nothing left to do.
+    pub(super) async fn finished_ids(&self, limit: u32) -> Result<Vec<CandidateId>> {
+        let sql = "SELECT id FROM candidate WHERE finished = 1 ORDER BY created DESC, id DESC LIMIT $1";
+        let ids = sqlx::query(sql).bind(i64::from(limit)).fetch_all(&self.pool).await;
+        let ids = ids.context("cannot list the finished candidates")?;
+        ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
+    }
+
+    /// How many candidates have nothing left to do.
+    pub async fn finished_count(&self) -> Result<usize> {
+        let row = sqlx::query("SELECT COUNT(*) FROM candidate WHERE finished = 1")
+            .fetch_one(&self.pool)
+            .await
+            .context("cannot count the finished candidates")?;
+        Ok(usize::try_from(row.try_get::<i64, _>(0)?)?)
+    }
+
     /// The ids of the candidates of a recipe that were made before one of them, newest first.
     pub async fn before(&self, id: &CandidateId, limit: u32) -> Result<Vec<CandidateId>> {
         let ids = sqlx::query(

@@ -3,7 +3,8 @@
 use muster::program::Program;
 use serde_json::Value;
 
-use crate::desk::{Desk, MUSTER, run, wait_for};
+use crate::desk::{Desk, run, wait_for};
+use crate::tale::muster;
 
 #[tokio::test]
 async fn kickstarts_are_flattened_and_errors_name_the_line() {

@@ -61,6 +61,33 @@ async fn status_lists_what_is_on_its_way_and_what_is_stuck() {
 }
 
 #[tokio::test]
+async fn status_says_how_many_more_have_finished_and_lists_them_when_asked() {
+    let mut desk = Desk::new().await;
+    for number in 0..7 {
+        let id = desk.tale.make(recipe("cloud-base"), number, Purpose::Release).await;
+        desk.tale.store.cancel(&id, "ada", "no").await.unwrap();
+        // The service has not yet recorded of the last one that it is over.
+        if number < 6 {
+            desk.tale.live(&id, |_| Fate::Well).await;
+        }
+    }
+    let said = desk.says(&["status"]).await;
+    assert!(said.contains("On their way\n  none"), "what is over is not on its way: {said}");
+    assert!(said.contains("  and 2 more: `muster status --all` lists them"), "{said}");
+    assert_eq!(said.matches("cancelled  cloud-base/").count(), 5, "{said}");
+    assert_eq!(desk.json(&["status"]).await["more_finished"], 2);
+    for args in [&["status", "--all"][..], &["status", "--finished", "7"]] {
+        let said = desk.says(args).await;
+        assert_eq!(
+            (said.matches("cancelled  cloud-base/").count(), said.contains("more:")),
+            (7, false),
+            "{said}"
+        );
+    }
+    assert!(desk.says(&["status", "--finished", "0"]).await.contains("Finished lately\n  and 7 more:"));
+}
+
+#[tokio::test]
 async fn a_service_that_does_not_run_is_told_before_everything_else() {
     let mut desk = Desk::new().await;
     let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
