@@ -28,7 +28,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
 pub use plan::{Admitted, Plan, Recording};
-pub use read::{JournalLine, SeenChange, StepRow};
+pub use read::{JournalLine, Milestones, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};
 
 use crate::clock::Clock;

@@ -10,6 +10,7 @@ pub mod next_action;
 pub mod service;
 pub mod packages;
 pub mod source;
+pub mod since;
 pub mod wait;
 pub mod timeline;
 pub mod built;
@@ -21,7 +22,7 @@ use muster_flow::candidate::{Candidate, Patience, Purpose, Stage};
 use muster_flow::gate::{Verdict, Waiver};
 use serde::Serialize;
 
-use crate::store::StepRow;
+use crate::store::{Milestones, StepRow};
 use boot::Boot;
 use built::Built;
 use image::{Image, Trust};
@@ -52,6 +53,8 @@ pub struct Facts<'a> {
     pub trust: &'a Trust,
     /// Whether its stream points at it.
     pub is_current: bool,
+    /// When it came to where it is.
+    pub milestones: &'a Milestones,
     /// The time now.
     pub now: Timestamp,
 }
@@ -84,8 +87,12 @@ pub struct Brief {
     pub finished: bool,
     /// When it was made.
     pub created: Timestamp,
-    /// Seconds since it was made.
+    /// Seconds since it was made, whatever it did since.
     pub age_s: i64,
+    /// Since when it stands where it does; when it ended, once it has. `None` when nobody noted that down.
+    pub since: Option<Timestamp>,
+    /// Seconds since then.
+    pub since_s: Option<i64>,
     /// Where it stands and why, in one sentence.
     pub headline: String,
     /// Why it was made, in one line.
@@ -98,6 +105,18 @@ impl Brief {
     /// The word that stands beside its mark: where it stands, unless a person holds it.
     pub fn word(&self) -> &'static str {
         if self.mark == Mark::Held { self.mark.word() } else { self.stage }
+    }
+
+    /// For how long it stands where it does, or how long ago it ended: `for 3 min`, `2 h ago`.
+    pub fn so_long(&self) -> Option<String> {
+        let span = words::span(self.since_s?);
+        Some(if self.finished { format!("{span} ago") } else { format!("for {span}") })
+    }
+
+    /// The same, and how long ago it was made: `for 3 min; made 2 h ago`.
+    pub fn ages(&self) -> String {
+        let made = format!("made {} ago", words::span(self.age_s));
+        self.so_long().map_or(made.clone(), |so_long| format!("{so_long}; {made}"))
     }
 }
 
@@ -137,6 +156,8 @@ pub struct Story {
 pub fn brief(facts: &Facts<'_>) -> Brief {
     let candidate = facts.candidate;
     let stage = candidate.stage();
+    let since = since::of(facts);
+    let seconds = |at: Timestamp| (facts.now - at).get_seconds().max(0);
     Brief {
         candidate: candidate.id.to_string(),
         recipe: candidate.recipe.name.clone(),
@@ -147,7 +168,9 @@ pub fn brief(facts: &Facts<'_>) -> Brief {
         mark: Mark::of_stage(candidate),
         finished: stage.is_finished(),
         created: candidate.created,
-        age_s: (facts.now - candidate.created).get_seconds().max(0),
+        age_s: seconds(candidate.created),
+        since,
+        since_s: since.map(seconds),
         headline: next_action::headline(facts),
         why: why(facts),
         changes: facts.changes,

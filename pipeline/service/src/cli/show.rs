@@ -34,13 +34,8 @@ fn tell(story: &Story, page: &str) -> String {
     let brief = &story.brief;
     let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
     let mut text = output::notice(&story.service);
-    let _ = writeln!(
-        text,
-        "{}  {stage}  ({}, {} old)",
-        output::plain(&brief.candidate),
-        brief.purpose,
-        words::span(brief.age_s)
-    );
+    let _ =
+        writeln!(text, "{}  {stage}  ({}, {})", output::plain(&brief.candidate), brief.purpose, brief.ages());
     text.push_str(&output::wrap(&brief.headline, "  ", WIDTH));
     let _ = write!(text, "\n\nNext\n{}", output::wrap(&story.next.what, "  ", WIDTH));
     let _ = writeln!(text, "\n  Who must act: {}", output::plain(&story.next.who));

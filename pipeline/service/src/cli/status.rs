@@ -116,9 +116,8 @@ fn section(title: &str, briefs: &[Brief], last: &str) -> String {
     let mut text = format!("{title}\n");
     for brief in briefs {
         let stage = output::paint(brief.mark, &format!("{} {}", brief.mark.shape(), brief.word()));
-        let age = crate::story::words::span(brief.age_s);
-        let _ =
-            writeln!(text, "  {stage}  {} ({}, {age} old)", output::plain(&brief.candidate), brief.purpose);
+        let id = output::plain(&brief.candidate);
+        let _ = writeln!(text, "  {stage}  {id} ({}, {})", brief.purpose, brief.ages());
         text.push_str(&output::wrap(&brief.headline, "      ", 100));
         text.push('\n');
     }

@@ -22,6 +22,9 @@ use super::{Store, encode, placeholders, time};
 use crate::ledger::{Heard, Note};
 use crate::upstream::Weighed;
 
+/// How the journal line begins that says how a candidate ended.
+pub(super) const FINISHED: &str = "finished: ";
+
 /// How long the planner's lease holds when it is not renewed.
 const LEASE: SignedDuration = SignedDuration::from_secs(10);
 
@@ -450,7 +453,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         if done.rows_affected() == 1 {
-            self.journal_in(&mut transaction, &candidate.0, &format!("finished: {words}")).await?;
+            self.journal_in(&mut transaction, &candidate.0, &format!("{FINISHED}{words}")).await?;
         }
         self.commit(transaction, &format!("that {candidate} is finished")).await
     }

@@ -20,10 +20,16 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::plan::FINISHED;
 use super::{Store, decode, placeholders, time};
 
 /// How many causes of a candidate are read at most: a mass rebuild gives it thousands.
 const CAUSES: i64 = 200;
+
+/// The columns of a step's row, for a person. The journal has noted when a build or a boot was begun.
+const STEP_ROW: &str = "key, candidate, kind, state, attempt, note, due, deadline, created, updated, \
+    (SELECT MAX(at) FROM journal WHERE journal.candidate = step.candidate \
+    AND journal.text = SUBSTR(step.key, LENGTH(step.candidate) + 2) || ' began')";
 
 /// What is frozen of a candidate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,13 +63,29 @@ pub struct StepRow {
     pub created: Timestamp,
     /// When its row changed last.
     pub updated: Timestamp,
+    /// When it was begun last; `None` before that, and for what takes no time worth noting.
+    pub began: Option<Timestamp>,
 }
 
 impl StepRow {
+    /// When it was begun, or else recorded: the time in the queue is none of its own.
+    pub fn start(&self) -> Timestamp {
+        self.began.unwrap_or(self.created)
+    }
+
     /// Whether it is worked on, be it only to end it.
     pub fn is_running(&self) -> bool {
         ["running", "ending"].contains(&self.state.as_str())
     }
+}
+
+/// When a candidate came to where it is, as far as that does not stand in its other facts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Milestones {
+    /// When the last step of each kind came to its end, by the kind of work.
+    pub ends: BTreeMap<String, Timestamp>,
+    /// When nothing was left to do for it.
+    pub finished: Option<Timestamp>,
 }
 
 /// One line of the journal.
@@ -366,6 +388,39 @@ impl Store {
             .collect()
     }
 
+    /// When candidates came to where they are.
+    pub async fn milestones(&self, ids: &[&CandidateId]) -> Result<HashMap<CandidateId, Milestones>> {
+        let mut milestones: HashMap<CandidateId, Milestones> = HashMap::new();
+        for chunk in ids.chunks(500) {
+            let among = placeholders(1, chunk.len());
+            let ends = format!(
+                "SELECT candidate, kind, MAX(updated) FROM step WHERE candidate IN {among} \
+                 AND state IN ('succeeded', 'failed', 'cancelled') GROUP BY candidate, kind"
+            );
+            let finished = format!(
+                "SELECT candidate, '', MAX(at) FROM journal WHERE candidate IN {among} AND text LIKE '{FINISHED}%' \
+                 GROUP BY candidate"
+            );
+            for sql in [ends, finished] {
+                let mut query = sqlx::query(AssertSqlSafe(sql));
+                for id in chunk {
+                    query = query.bind(&id.0);
+                }
+                let rows = query.fetch_all(&self.pool).await.context("cannot read when candidates got on")?;
+                for row in &rows {
+                    let known = milestones.entry(CandidateId(row.try_get(0)?)).or_default();
+                    let (kind, at) = (row.try_get::<&str, _>(1)?, time(row.try_get(2)?));
+                    if kind.is_empty() {
+                        known.finished = Some(at);
+                    } else {
+                        known.ends.insert(kind.to_owned(), at);
+                    }
+                }
+            }
+        }
+        Ok(milestones)
+    }
+
     /// What a candidate waits for, in one line; empty when it waits for nothing.
     pub async fn note(&self, id: &CandidateId) -> Result<String> {
         let row = sqlx::query("SELECT note FROM candidate WHERE id = $1")
@@ -377,25 +432,23 @@ impl Store {
 
     /// The rows of a candidate's steps, in the order they were recorded.
     pub async fn step_rows(&self, id: &CandidateId) -> Result<Vec<StepRow>> {
-        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
-                   WHERE candidate = $1 ORDER BY created, key";
-        let rows = sqlx::query(sql).bind(&id.0).fetch_all(&self.pool).await?;
+        let sql = format!("SELECT {STEP_ROW} FROM step WHERE candidate = $1 ORDER BY created, key");
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(&id.0).fetch_all(&self.pool).await?;
         rows.iter().map(decode_step_row).collect()
     }
 
     /// The rows of every step that is not over.
     pub async fn open_step_rows(&self) -> Result<Vec<StepRow>> {
-        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
-                   WHERE state IN ('wanted', 'running', 'ending') ORDER BY created, key";
-        let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
+        let open = "state IN ('wanted', 'running', 'ending')";
+        let sql = format!("SELECT {STEP_ROW} FROM step WHERE {open} ORDER BY created, key");
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.pool).await?;
         rows.iter().map(decode_step_row).collect()
     }
 
     /// The row of one step.
     pub async fn step_row(&self, key: &StepKey) -> Result<Option<StepRow>> {
-        let sql = "SELECT key, candidate, kind, state, attempt, note, due, deadline, created, updated FROM step \
-                   WHERE key = $1";
-        let row = sqlx::query(sql).bind(&key.0).fetch_optional(&self.pool).await?;
+        let sql = format!("SELECT {STEP_ROW} FROM step WHERE key = $1");
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(&key.0).fetch_optional(&self.pool).await?;
         row.as_ref().map(decode_step_row).transpose()
     }
 
@@ -595,5 +648,6 @@ fn decode_step_row(row: &AnyRow) -> Result<StepRow> {
         deadline: time(row.try_get(7)?),
         created: time(row.try_get(8)?),
         updated: time(row.try_get(9)?),
+        began: row.try_get::<Option<i64>, _>(10)?.map(time),
     })
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Facts;
 use super::mark::{Fault, Mark};
 use crate::cell;
+use crate::store::StepRow;
 
 /// One boot of one artifact in one cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,7 +36,7 @@ pub struct Boot {
     pub boot_ms: Option<u64>,
     /// How far it is, or why nothing could be found out.
     pub note: String,
-    /// When it was recorded.
+    /// When it was begun; when it was recorded, before that.
     pub since: Option<Timestamp>,
     /// One line per test, in the order they run.
     pub tests: Vec<TestLine>,
@@ -116,7 +117,7 @@ fn boot(facts: &Facts<'_>, step: &Step<Smoketest>, reasons: &[Reason]) -> Boot {
         place: output.map(|output| output.place.clone()).unwrap_or_default(),
         boot_ms: output.map(|output| output.boot_ms),
         note,
-        since: row.map(|row| row.created),
+        since: row.map(StepRow::start),
         tests,
         folder: output.map(|output| output.folder.clone()),
     }

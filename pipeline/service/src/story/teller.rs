@@ -20,7 +20,7 @@ use crate::adapters::signer::Signer;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::lines::Line;
-use crate::store::{StepRow, Store};
+use crate::store::{Milestones, StepRow, Store};
 
 /// How many candidates of a recipe are looked through for the last release, and offered to compare with.
 const BASES: u32 = 100;
@@ -71,11 +71,14 @@ impl Teller {
         let open = self.open().await?;
         // Rows tell how far running work has got: of what is over there is nothing to tell.
         let rows = self.store.open_step_rows().await?;
+        let ids: Vec<_> = lines.iter().map(|line| &line.candidate.id).collect();
+        let mut milestones = self.store.milestones(&ids).await?;
         let mut around = Around { rows, lease: self.store.planned_until().await?, ..Around::default() };
         let mut briefs = Vec::with_capacity(lines.len());
         for Line { candidate, changes, note } in lines {
             around.changes = *changes;
             around.note.clone_from(note);
+            around.milestones = milestones.remove(&candidate.id).unwrap_or_default();
             briefs.push(brief(&self.facts(candidate, &around, &open)));
         }
         Ok(briefs)
@@ -175,9 +178,15 @@ impl Teller {
             changes: usize::try_from(changes).unwrap_or_default(),
             rows: self.store.step_rows(&candidate.id).await?,
             note: self.store.note(&candidate.id).await?,
+            milestones: self.milestones(candidate).await?,
             lease: self.store.planned_until().await?,
             ..Around::default()
         })
+    }
+
+    async fn milestones(&self, candidate: &Candidate) -> Result<Milestones> {
+        let mut milestones = self.store.milestones(&[&candidate.id]).await?;
+        Ok(milestones.remove(&candidate.id).unwrap_or_default())
     }
 
     fn facts<'a>(&self, candidate: &'a Candidate, around: &'a Around, open: &'a [Candidate]) -> Facts<'a> {
@@ -192,6 +201,7 @@ impl Teller {
             patience: self.patience,
             trust: &around.trust,
             is_current: around.is_current,
+            milestones: &around.milestones,
             now,
         }
     }
@@ -211,6 +221,7 @@ struct Around {
     changes: usize,
     rows: Vec<StepRow>,
     note: String,
+    milestones: Milestones,
     /// When the planner's lease ends.
     lease: Option<Timestamp>,
     trust: Trust,

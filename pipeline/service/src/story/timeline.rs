@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::mark::{Fault, Mark};
 use super::wait::purpose;
 use super::{Facts, built, next_action, words};
+use crate::store::StepRow;
 
 /// One part of the flow.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -202,8 +203,8 @@ fn moments<W: Work>(
             Progress::Cancelled => (format!("{what}: given up"), "Nobody wanted it any more.".to_owned()),
         };
         Moment {
-            at: row.map(|row| row.created),
-            took_s: row.filter(|_| step.is_over()).map(|row| (row.updated - row.created).get_seconds()),
+            at: row.map(StepRow::start),
+            took_s: row.filter(|_| step.is_over()).map(|row| (row.updated - row.start()).get_seconds()),
             mark: Mark::of_step(step, fault),
             text,
             note,

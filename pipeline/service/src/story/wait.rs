@@ -8,7 +8,7 @@ use muster_flow::step::{Progress, Step, StepKey, Work};
 use serde::Serialize;
 
 use super::service::ONCE_STARTED;
-use super::{Facts, next_action, words};
+use super::{Facts, next_action, since, words};
 
 /// Who looks after the service and the places it works in.
 pub const OPERATORS: &str = "the operators of this service";
@@ -55,6 +55,7 @@ pub fn of(facts: &Facts<'_>) -> Vec<Wait> {
             what: candidate.stage().words().to_owned(),
             why: "what comes next is recorded at the service's next look; if this stays, the service is not running"
                 .to_owned(),
+            since: since::of(facts),
             ..wait(candidate, MUSTER)
         });
     }
@@ -110,7 +111,7 @@ fn before_promotion(facts: &Facts<'_>) -> Option<Wait> {
     let why = publish::may_promote(candidate, facts.open).err().or_else(said)?;
     let who = candidate.decisions.holds.first().map_or(MUSTER, |hold| &hold.who);
     let what = format!("its turn to move the pointers of {}", candidate.recipe.stream);
-    Some(Wait { what, why, ..wait(candidate, who) })
+    Some(Wait { what, why, since: since::of(facts), ..wait(candidate, who) })
 }
 
 fn of_steps<W: Work>(facts: &Facts<'_>, steps: &[Step<W>]) -> Vec<Wait> {
@@ -145,7 +146,7 @@ fn of_step<W: Work>(facts: &Facts<'_>, step: &Step<W>) -> Wait {
     Wait {
         what,
         why,
-        since: row.map(|row| row.created),
+        since: row.map(|row| if is_begun { row.start() } else { row.created }),
         // A message is never given up, and the time in the queue does not count.
         until: row.filter(|_| W::NAME != Announce::NAME && (is_begun || tries > 0)).map(|row| row.deadline),
         ..wait(facts.candidate, who)

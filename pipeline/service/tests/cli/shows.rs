@@ -1,10 +1,11 @@
 //! What stands, and what happened: `muster show` and `muster status`.
 
+use jiff::SignedDuration;
 use muster::clock::Clock;
 use muster::ledger::{Kind, Note};
 use muster::program::Program;
 use muster::store::Recording;
-use muster_flow::candidate::Purpose;
+use muster_flow::candidate::{Hold, Purpose};
 
 use crate::desk::{Desk, wait_for};
 use crate::tale::{Fate, muster, recipe, tests};
@@ -85,6 +86,52 @@ async fn status_says_how_many_more_have_finished_and_lists_them_when_asked() {
         );
     }
     assert!(desk.says(&["status", "--finished", "0"]).await.contains("Finished lately\n  and 7 more:"));
+}
+
+#[tokio::test]
+async fn what_is_said_to_be_so_for_some_time_is_so_since_then_and_not_since_it_was_made() {
+    let mut desk = Desk::new().await;
+    // Commands look at the clock of this machine.
+    let clock = desk.tale.clock.clone();
+    clock.advance(clock.now().duration_until(Clock::system().now() - SignedDuration::from_hours(6)));
+    desk.tale.pass(0).await;
+    let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    desk.tale.pass(3600).await;
+    let so_long = |said: &str| said.split("release, ").nth(1).unwrap().split(')').next().unwrap().to_owned();
+    assert!(so_long(&desk.says(&["status"]).await).starts_with("for 5 h 59 min; made 5 h 59 min ago"));
+    desk.tale.start(&id, tests()).await;
+    desk.tale.live(&id, |_| Fate::Queued).await;
+    let said = so_long(&desk.says(&["status"]).await);
+    assert!(said.starts_with("for 4 h 5") && said.contains("; made 5 h 59 min ago"), "{said}");
+    desk.tale.store.hold(&id, &Hold { who: "ada".to_owned(), why: "wait".to_owned() }).await.unwrap();
+    desk.tale.pass(2 * 3600).await;
+    desk.tale.live(&id, |_| Fate::Well).await;
+    let said = so_long(&desk.says(&["show", &id.0]).await);
+    assert!(said.starts_with("for 2 h 5") && said.contains("; made 5 h 59 min ago"), "it is held: {said}");
+    let waits = desk.json(&["status"]).await["waits"].clone();
+    assert!(!waits[0]["since"].is_null(), "{waits}");
+    desk.tale.pass(3600).await;
+    desk.tale.store.unhold(&id, "ada").await.unwrap();
+    desk.tale.live(&id, |_| Fate::Well).await;
+    let said = so_long(&desk.says(&["status"]).await);
+    assert!(said.starts_with("1 h 5") && said.contains(" min ago; made 5 h 59 min ago"), "{said}");
+}
+
+#[tokio::test]
+async fn the_time_in_the_queue_is_none_of_the_work() {
+    let mut desk = Desk::new().await;
+    let id = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    desk.tale.start(&id, tests()).await;
+    desk.tale.live(&id, |_| Fate::Queued).await;
+    let since = async |desk: &Desk| -> jiff::Timestamp {
+        let story = desk.json(&["show", &id.0]).await;
+        story["waits"][0]["since"].as_str().unwrap().parse().unwrap()
+    };
+    let recorded = since(&desk).await;
+    desk.tale.pass(3600).await;
+    let begun = desk.tale.clock.now();
+    desk.tale.live(&id, |_| Fate::Runs("installing")).await;
+    assert!(recorded < begun && since(&desk).await >= begun, "it runs since it was begun");
 }
 
 #[tokio::test]
