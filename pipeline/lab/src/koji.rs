@@ -173,6 +173,11 @@ impl KojiHub {
         self.state.lock().mishaps.push((method.to_owned(), mishap));
     }
 
+    /// How many mishaps of calls are still to come. A test of what goes wrong sees by it that it did.
+    pub fn mishaps_left(&self) -> usize {
+        self.state.lock().mishaps.len()
+    }
+
     /// The next file that is read comes to grief.
     pub fn file_mishap(&self, mishap: FileMishap) {
         self.state.lock().file_mishaps.push_back(mishap);

@@ -5,6 +5,7 @@
 
 pub mod world;
 pub mod ports;
+pub mod seen;
 pub mod upstream;
 pub mod brink;
 pub mod death;

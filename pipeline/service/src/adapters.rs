@@ -4,6 +4,7 @@ pub mod builders;
 pub mod definitions;
 pub mod destination;
 pub mod download;
+mod elsewhere;
 pub mod fedora_messaging;
 pub mod fetches;
 pub mod imagefactory;

@@ -37,8 +37,8 @@ const PLANNING_RENEWAL: Duration = Duration::from_secs(3);
 /// How long the engine waits at the most between two tries of a step.
 const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_hours(1);
 
-/// How many steps one process looks at together.
-const LOOKS: u32 = 64;
+/// How many steps one process looks at together: so many that all builds on one hub are looked at in a few requests.
+const LOOKS: u32 = 1000;
 
 /// How many short steps of one kind run at once: uploads, verifications, promotions, messages.
 const PARALLEL: u32 = 8;
@@ -237,7 +237,7 @@ impl Engine {
                 if !self.store.begun(claimed, &handle, (self.clock.now(), deadline)).await? {
                     return Ok(());
                 }
-                self.look(port, &claimed.begun(handle), summary).await
+                self.look(port, &claimed.begun(handle, deadline), summary).await
             }
             Err(fault) => self.faulted(claimed, "wanted", fault).await,
         }
@@ -250,16 +250,14 @@ impl Engine {
         summary: fn(&W::Output) -> String,
     ) -> Result<()> {
         match port.observe(&Handle(claimed.handle.clone())).await {
-            Ok(Observation::Running(_) | Observation::Vanished(_))
+            Ok(Observation::Running(_) | Observation::Slow { .. } | Observation::Vanished(_))
                 if self.clock.now() >= claimed.deadline =>
             {
                 let reason = format!("it was not done by its deadline, {:.0}", claimed.deadline);
                 self.end(port, claimed, Ending::Failed(reason)).await
             }
-            Ok(Observation::Running(note)) => {
-                let due = self.clock.now() + SignedDuration::from_millis(self.pace.look_ms);
-                self.store.progressed(claimed, &note, due).await
-            }
+            Ok(Observation::Running(note)) => self.goes_on(claimed, &note, Duration::ZERO).await,
+            Ok(Observation::Slow { note, pause }) => self.goes_on(claimed, &note, pause).await,
             Ok(Observation::Succeeded(output)) => {
                 let ending = Ending::Succeeded(serde_json::to_string(&output)?);
                 self.ended(claimed, &ending, &summary(&output)).await
@@ -268,6 +266,14 @@ impl Engine {
             Ok(Observation::Vanished(why)) => self.faulted(claimed, "wanted", Fault::Retry(why)).await,
             Err(fault) => self.faulted(claimed, "running", fault).await,
         }
+    }
+
+    /// Records how far a step is. It is looked at again after the pause, and at its deadline at the latest.
+    async fn goes_on(&self, claimed: &Claimed, note: &str, pause: Duration) -> Result<()> {
+        let now = self.clock.now();
+        let soonest = now + SignedDuration::from_millis(self.pace.look_ms);
+        let due = now.checked_add(pause).unwrap_or(claimed.deadline).min(claimed.deadline);
+        self.store.progressed(claimed, note, due.max(soonest)).await
     }
 
     /// Ends a step outside, then in the store.

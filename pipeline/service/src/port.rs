@@ -3,6 +3,7 @@
 //! An adapter holds no loop, no sleep, no retry, no SQL and no decision.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_flow::announce::Announce;
@@ -45,6 +46,14 @@ impl<W: Work, P: Port<W> + ?Sized> Port<W> for Arc<P> {
 pub enum Observation<O> {
     /// It goes on; a line for a person says how far.
     Running(String),
+    /// It goes on at its own pace, and whoever keeps it wants to be asked seldom: nobody looks again before the pause is
+    /// over, whichever process that is.
+    Slow {
+        /// How far it is, in a line for a person.
+        note: String,
+        /// For how long there is no need to look.
+        pause: Duration,
+    },
     /// It is done.
     Succeeded(O),
     /// It could not be done, or nothing could be found out: the reason, for a person.

@@ -210,3 +210,19 @@ impl Port<Announce> for NoBus {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_bus_that_is_there_again_has_the_sources_read_and_one_that_is_away_has_not() {
+        let reconnected = Notify::new();
+        tell(consumer::Event::Lost("it was restarted".to_owned(), Duration::ZERO), &reconnected);
+        assert_eq!(reconnected.notified().now_or_never(), None);
+        tell(consumer::Event::Connected, &reconnected);
+        assert_eq!(reconnected.notified().now_or_never(), Some(()));
+    }
+}

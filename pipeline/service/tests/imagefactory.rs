@@ -1,17 +1,17 @@
 //! ImageFactory, over real HTTP, with the lab's factory on the other side.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use muster::adapters::imagefactory::{self, ImageFactory, Settings};
 use muster::clock::Clock;
 use muster::port::{Fault, Observation, Port};
 use muster_flow::build::{BuildOutput, BuildRequest, FactoryImage};
-use muster_flow::recipe::{Definition, Form, Packages, Product};
+use muster_flow::recipe::{Form, Product};
 use muster_flow::step::{Handle, StepKey};
 use muster_lab::death;
 use muster_lab::imagefactory::{ImageFactory as Lab, Mishap};
+use muster_lab::seen::{self, made, retried, running};
 use tempfile::TempDir;
 
 struct Ground {
@@ -64,54 +64,14 @@ fn key() -> StepKey {
 }
 
 fn request() -> BuildRequest {
-    let text = |text: &str| text.to_owned();
-    BuildRequest {
-        recipe: text("lab"),
-        definition: Definition {
-            file: text("lab.ks"),
-            commit: String::new(),
-            texts: BTreeMap::from([
-                (text("lab.ks"), text("%include base.ks\nrootpw --lock\n")),
-                (text("base.ks"), text("lang en_US.UTF-8\n%packages\nbash\n%end\n")),
-            ]),
-        },
-        product: Product::Disk,
-        packages: Packages::default(),
-        arch: text("x86_64"),
-        version: text("43"),
-        file_stem: text("Lab-43-20261121.0.x86_64"),
-        source_date_epoch: 1_790_000_000,
-        koji: None,
-        imagefactory: Some(FactoryImage { forms: vec![Form::Raw, Form::Qcow2] }),
-        composed: None,
-    }
+    let image = FactoryImage { forms: vec![Form::Raw, Form::Qcow2] };
+    BuildRequest { imagefactory: Some(image), ..muster_specimen::build_request("x86_64") }
 }
 
 fn qcow2() -> Vec<u8> {
     let mut bytes = b"QFI\xfb".to_vec();
     bytes.resize(4096, 7);
     bytes
-}
-
-fn running(seen: Result<Observation<BuildOutput>, Fault>) -> String {
-    match seen {
-        Ok(Observation::Running(note)) => note,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn made(seen: Result<Observation<BuildOutput>, Fault>) -> BuildOutput {
-    match seen {
-        Ok(Observation::Succeeded(output)) => output,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn waited_for<T: std::fmt::Debug>(outcome: Result<T, Fault>) -> String {
-    match outcome {
-        Err(Fault::Retry(why) | Fault::Away(why)) => why,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// A build whose images are both done.
@@ -150,14 +110,9 @@ async fn an_image_is_made_and_its_qcow2_of_it_and_both_are_fetched() {
 
 #[tokio::test]
 async fn asked_a_hundred_times_it_makes_one_image() {
-    let mut ground = Ground::new().await;
-    let first = ground.ensure().await.unwrap();
-    for time in 0..100 {
-        if time % 10 == 0 {
-            ground.restart();
-        }
-        assert_eq!(ground.ensure().await.unwrap(), first);
-    }
+    let ground = Ground::new().await;
+    let another = || builder(&ground.lab, &ground.folder);
+    seen::asked_a_hundred_times(another, &key(), &request()).await;
     assert_eq!(ground.lab.count("POST", "/base_images"), 1);
     // Another try, and another candidate, has its own.
     ground.builder.ensure(&StepKey(format!("{}#2", key())), &request()).await.unwrap();
@@ -189,7 +144,7 @@ async fn killed_at_any_moment_it_makes_one_image_of_each_kind() {
 async fn an_answer_that_was_lost_and_a_factory_that_is_away_make_nothing_twice() {
     let mut ground = Ground::new().await;
     ground.lab.mishap(Mishap::AnswerLost);
-    waited_for(ground.ensure().await);
+    retried(ground.ensure().await);
     ground.restart();
     let handle = ground.ensure().await.unwrap();
     ground.lab.mishap(Mishap::Breaks);
@@ -224,7 +179,7 @@ async fn a_file_that_breaks_off_or_is_no_image_is_not_kept() {
     let handle = finished(&ground).await;
     // The first requests only look how long the two are.
     ground.lab.mishap(Mishap::CutAfter(2, 1000));
-    let why = waited_for(ground.look(&handle).await);
+    let why = retried(ground.look(&handle).await);
     assert!(why.contains("raw_image broke off at 1000 of 8192 bytes"), "{why}");
     assert_eq!(fs::read(&made(ground.look(&handle).await).artifacts[0].path).unwrap(), vec![1; 8192]);
     let broken = Ground::new().await;

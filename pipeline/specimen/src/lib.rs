@@ -3,7 +3,10 @@
 //! A test takes what it finds here and changes what it is about. It knows the words of `flow` and nothing else, so that
 //! the tests of `flow` can use it too.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use muster_flow::build::BuildRequest;
 use muster_flow::candidate::{Candidate, CandidateId, Decisions, Life, Purpose, Steps};
 use muster_flow::gate::{Policy, Waiver};
 use muster_flow::recipe::{
@@ -76,6 +79,32 @@ pub fn test(name: &str) -> Test {
         before: Before::Nothing,
         script: "true".to_owned(),
         expected_failure: None,
+    }
+}
+
+/// A disk of the version 43 that is wanted of some builder, of two kickstarts one of which includes the other.
+pub fn build_request(arch: &str) -> BuildRequest {
+    let texts = [
+        ("lab.ks", "%include base.ks\nrootpw --lock\n"),
+        ("base.ks", "lang en_US.UTF-8\n%packages\nbash\n%end\n"),
+    ];
+    let texts = texts.map(|(file, text)| (file.to_owned(), text.to_owned()));
+    BuildRequest {
+        recipe: "lab".to_owned(),
+        definition: Definition {
+            file: "lab.ks".to_owned(),
+            commit: String::new(),
+            texts: BTreeMap::from(texts),
+        },
+        product: Product::Disk,
+        packages: Packages::default(),
+        arch: arch.to_owned(),
+        version: "43".to_owned(),
+        file_stem: format!("Lab-43-20261121.0.{arch}"),
+        source_date_epoch: 1_790_000_000,
+        koji: None,
+        imagefactory: None,
+        composed: None,
     }
 }
 

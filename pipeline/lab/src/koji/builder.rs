@@ -138,7 +138,12 @@ impl KojiHub {
     pub fn resubmit(&self, id: i64, user: &str) -> Option<i64> {
         let mut state = self.state.lock();
         let owner = state.users.iter().find(|known| known.name == user)?.id;
-        let task = state.tasks.get(&id).filter(|task| task.is_over())?.clone();
+        let is_admin = state.allowed(Some(owner), "admin").is_ok();
+        let may_be = |task: &&Task| {
+            let is_broken = [TaskState::Canceled, TaskState::Failed].contains(&task.state);
+            task.parent.is_none() && is_broken && (is_admin || task.owner == owner)
+        };
+        let task = state.tasks.get(&id).filter(may_be)?.clone();
         Some(state.make_task(&task.method, task.request, owner))
     }
 
@@ -152,7 +157,7 @@ impl KojiHub {
     /// So many tasks are made, of a stranger.
     pub fn make_many(&self, tasks: usize) -> Vec<i64> {
         let mut state = self.state.lock();
-        (0..tasks).map(|_| state.make_task("image", json!(["x"]), 1)).collect()
+        (0..tasks).map(|number| state.make_task("image", json!([format!("x{number}")]), 1)).collect()
     }
 
     /// The hub is restored from a time before a task.

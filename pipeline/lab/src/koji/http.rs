@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use muster::adapters::koji::xml::{self, Reply};
+use muster::adapters::koji::xml::{self, Call, Reply};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -49,38 +49,49 @@ fn answered(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> (Response, Duration) {
-    let session = session(headers);
     let mut state = state.lock();
-    let at_once = |response| (response, Duration::ZERO);
-    if query.contains_key("filename") {
-        return at_once(match state.take_mishap("upload") {
-            Some(Mishap::Fault(code, text)) => answer(&Reply::Fault(code, text)),
-            Some(Mishap::Status(status)) => refuse(status),
-            Some(Mishap::AnswerLost) => {
-                let _ = state.upload(query, body, session.as_ref());
-                refuse(502)
-            }
-            Some(Mishap::Raw(_) | Mishap::Huge(_) | Mishap::Late(_)) | None => {
-                answer(&state.upload(query, body, session.as_ref()))
-            }
-        });
-    }
-    let Ok(call) = xml::read_call(body) else {
-        let text = "Invalid request: not well-formed (invalid token)";
-        return at_once((StatusCode::BAD_REQUEST, text).into_response());
+    let call = match read(query, body) {
+        Ok(call) => call,
+        Err(response) => return (*response, Duration::ZERO),
     };
-    at_once(match state.take_mishap(&call.method) {
+    let mishap = match &call {
+        Some(call) => state.take_mishap_of(call),
+        None => state.take_mishap("upload"),
+    };
+    let session = session(headers);
+    let act = |state: &mut super::State| match (session, call) {
+        (Err(fault), _) => fault,
+        (Ok(session), Some(call)) => state.answer(call, session.as_ref()),
+        (Ok(session), None) => state.upload(query, body, session.as_ref()),
+    };
+    let response = match mishap {
         Some(Mishap::Fault(code, text)) => answer(&Reply::Fault(code, text)),
         Some(Mishap::Status(status)) => refuse(status),
         Some(Mishap::Raw(bytes)) => bytes.into_response(),
         Some(Mishap::Huge(size)) => answer(&Reply::Value(json!("x".repeat(size)))),
         Some(Mishap::AnswerLost) => {
-            let _ = state.answer(call, session.as_ref());
+            let _ = act(&mut state);
             refuse(502)
         }
-        Some(Mishap::Late(time)) => return (answer(&state.answer(call, session.as_ref())), time),
-        None => answer(&state.answer(call, session.as_ref())),
-    })
+        Some(Mishap::Late(time)) => return (answer(&act(&mut state)), time),
+        None => answer(&act(&mut state)),
+    };
+    (response, Duration::ZERO)
+}
+
+/// What is called; nothing, where a file is uploaded.
+fn read(query: &HashMap<String, String>, body: &Bytes) -> Result<Option<Call>, Box<Response>> {
+    if query.contains_key("filename") {
+        return Ok(None);
+    }
+    if !query.is_empty() {
+        return Err(Box::new(answer(&fault(1002, "'session-id' not specified in session args"))));
+    }
+    // XML has no place for most control characters.
+    let is_text = body.iter().all(|byte| *byte >= b' ' || b"\t\n\r".contains(byte));
+    let call = is_text.then(|| xml::read_call(&body[..]).ok()).flatten();
+    let refusal = "Invalid request: not well-formed (invalid token)";
+    call.map(Some).ok_or_else(|| Box::new((StatusCode::BAD_REQUEST, refusal).into_response()))
 }
 
 async fn log_in(State(state): State<Shared>, headers: HeaderMap) -> Response {
@@ -117,13 +128,18 @@ fn answer(reply: &Reply) -> Response {
         .into_response()
 }
 
-fn session(headers: &HeaderMap) -> Option<Headers> {
+/// The session that a request comes in; nobody's without headers, and a fault with half of them.
+fn session(headers: &HeaderMap) -> Result<Option<Headers>, Reply> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
-    Some(Headers {
-        id: text("koji-session-id")?.parse().ok()?,
-        key: text("koji-session-key")?.to_owned(),
-        number: text("koji-session-callnum").and_then(|number| number.parse().ok()),
-    })
+    let Some(id) = text("koji-session-id") else { return Ok(None) };
+    match (id.parse(), text("koji-session-key")) {
+        (Ok(id), Some(key)) => Ok(Some(Headers {
+            id,
+            key: key.to_owned(),
+            number: text("koji-session-callnum").and_then(|number| number.parse().ok()),
+        })),
+        _ => Err(fault(1, "<class 'ValueError'>: invalid literal for int() with base 10")),
+    }
 }
 
 impl super::State {

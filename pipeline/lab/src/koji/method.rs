@@ -47,6 +47,21 @@ impl State {
         Some(self.mishaps.remove(at).1)
     }
 
+    /// Takes the next mishap that befalls a request: one that is meant for the call, or one of a call within it that is
+    /// more than a fault.
+    pub fn take_mishap_of(&mut self, call: &Call) -> Option<Mishap> {
+        let within = call.params.first().filter(|_| call.method == "multiCall").and_then(Value::as_array);
+        let methods: Vec<&str> =
+            within.into_iter().flatten().filter_map(|call| call["methodName"].as_str()).collect();
+        self.take_mishap(&call.method).or_else(|| {
+            let is_of_all = |meant: &str, mishap: &Mishap| {
+                methods.contains(&meant) && !matches!(mishap, Mishap::Fault(..))
+            };
+            let at = self.mishaps.iter().position(|(meant, mishap)| is_of_all(meant, mishap))?;
+            Some(self.mishaps.remove(at).1)
+        })
+    }
+
     /// Answers a call.
     pub fn answer(&mut self, call: Call, headers: Option<&Headers>) -> Reply {
         let Call { method, params } = call;
@@ -118,7 +133,6 @@ impl State {
             "getPackageConfig" => self.package_config(args),
             "getLastEvent" => self.last_event(),
             "queryHistory" => return self.query_history(args),
-            "listTagged" => return self.list_tagged(args),
             other => return fault(1000, format!("Invalid method: {other}")),
         };
         Reply::Value(value)

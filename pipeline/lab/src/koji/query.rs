@@ -1,13 +1,13 @@
 //! The methods that only read.
 
-use muster::adapters::koji::xml::Reply;
+use muster::adapters::koji::xml::{self, Reply};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::State;
 use super::method::Args;
 use super::session::fault;
-use super::task::State as TaskState;
+use super::task::{State as TaskState, Task};
 
 impl State {
     pub fn task_info(&self, args: &Args) -> Value {
@@ -56,7 +56,26 @@ impl State {
         let limit = query["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok());
         let offset = query["offset"].as_u64().and_then(|offset| usize::try_from(offset).ok());
         let found = found.into_iter().skip(offset.unwrap_or(0)).take(limit.unwrap_or(usize::MAX));
-        found.map(|task| task.info(decode)).collect()
+        let listed = |task: &Task| {
+            let mut info = task.info(true);
+            let owner = self.user(Some(task.owner)).map(|user| user.name.clone());
+            (info["owner_name"], info["owner_type"]) = (json!(owner), json!(0));
+            info["result"] = match &task.result {
+                Ok(value) => value.clone(),
+                Err((code, text)) if task.state == TaskState::Failed => {
+                    json!({ "faultCode": code, "faultString": text })
+                }
+                Err(_) => Value::Null,
+            };
+            if !decode {
+                // As they lie in its database.
+                let raw = |value: &Value| xml::reply(&Reply::Value(value.clone()));
+                info["request"] = json!(raw(&info["request"]));
+                info["result"] = if task.is_over() { json!(raw(&info["result"])) } else { Value::Null };
+            }
+            info
+        };
+        found.map(listed).collect()
     }
 
     pub fn list_output(&self, args: &Args) -> Value {

@@ -70,9 +70,10 @@ impl Builders {
         }
         let output = match self.koji()?.observe(handle).await? {
             Observation::Succeeded(output) => output,
-            seen @ (Observation::Running(_) | Observation::Failed(_) | Observation::Vanished(_)) => {
-                return Ok(seen);
-            }
+            seen @ (Observation::Running(_)
+            | Observation::Slow { .. }
+            | Observation::Failed(_)
+            | Observation::Vanished(_)) => return Ok(seen),
         };
         let Some(commit) = output.artifacts.into_iter().next() else {
             return Ok(Observation::Failed("Koji composed nothing".to_owned()));

@@ -9,10 +9,9 @@ mod oauth;
 mod wire;
 mod template;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -48,7 +47,6 @@ pub struct ImageFactory {
     /// Where fetched images lie, in a folder per step.
     root: PathBuf,
     fetches: Fetches,
-    seen: Mutex<HashMap<String, (Instant, String)>>,
 }
 
 /// An image that was begun, and what is expected of it: the handle that the step's row keeps.
@@ -93,7 +91,7 @@ impl ImageFactory {
     /// A builder that puts what it fetches below `root`.
     pub fn new(settings: Settings, root: PathBuf, clock: Clock) -> Result<Self> {
         let factory = Factory::new(&settings, clock)?;
-        Ok(ImageFactory { settings, factory, root, fetches: Fetches::default(), seen: Mutex::default() })
+        Ok(ImageFactory { settings, factory, root, fetches: Fetches::default() })
     }
 
     fn folder(&self, key: &str) -> PathBuf {
@@ -118,8 +116,8 @@ impl ImageFactory {
         let Some(base) = self.factory.find(Kind::Base, &watched.image).await? else {
             return Ok(Observation::Vanished(format!("ImageFactory knows no image {}", watched.image)));
         };
-        if let Some(seen) = unfinished(&base) {
-            return Ok(self.remembered(watched, seen));
+        if let Some(seen) = self.unfinished(&base) {
+            return Ok(seen);
         }
         let mut images = Vec::new();
         for form in &watched.forms {
@@ -135,8 +133,8 @@ impl ImageFactory {
             let Some(target) = self.factory.find(Kind::Target, &id).await? else {
                 return Ok(Observation::Running(format!("ImageFactory begins {QCOW2} of {}", base.id)));
             };
-            if let Some(seen) = unfinished(&target) {
-                return Ok(self.remembered(watched, seen));
+            if let Some(seen) = self.unfinished(&target) {
+                return Ok(seen);
             }
             images.push((*form, Kind::Target, id));
         }
@@ -144,23 +142,25 @@ impl ImageFactory {
         self.fetched(watched).await
     }
 
-    fn remembered(&self, watched: &Watched, seen: Observation<BuildOutput>) -> Observation<BuildOutput> {
-        if let Observation::Running(note) = &seen {
-            let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(watched.image.clone(), (Instant::now(), note.clone()));
+    /// What is seen of an image that is not complete; `None` of one that is.
+    fn unfinished(&self, image: &Image) -> Option<Observation<BuildOutput>> {
+        let Image { id, activity, .. } = image;
+        match image.state {
+            State::Complete => None,
+            State::Failed => {
+                Some(Observation::Failed(format!("ImageFactory could not make {id}: {}", image.error)))
+            }
+            State::New | State::Pending | State::Building => {
+                Some(self.slow(format!("ImageFactory makes {id}: {activity}")))
+            }
+            State::Deleting | State::Deleted | State::DeleteFailed => {
+                Some(Observation::Vanished(format!("somebody deletes the image {id} in ImageFactory")))
+            }
         }
-        seen
     }
 
-    /// What was seen of an image so lately that nobody need be asked again.
-    fn lately(&self, image: &str) -> Option<String> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, note) = seen.get(image)?;
-        if at.elapsed() < Duration::from_secs(self.settings.poll_s) {
-            return Some(note.clone());
-        }
-        seen.remove(image);
-        None
+    fn slow(&self, note: String) -> Observation<BuildOutput> {
+        Observation::Slow { note, pause: Duration::from_secs(self.settings.poll_s) }
     }
 
     /// Begins to fetch what is there, unless another process does.
@@ -176,28 +176,11 @@ impl ImageFactory {
     }
 
     async fn fetched(&self, watched: &Watched) -> Result<Observation<BuildOutput>, Fault> {
-        let note = match self.fetches.look(&watched.key).await {
-            Some(Ok(outcome)) => return outcome,
-            Some(Err(note)) => note,
-            None => "another process fetches its files".to_owned(),
-        };
-        Ok(Observation::Running(format!("ImageFactory has made {}, {note}", watched.image)))
-    }
-}
-
-/// What a person is told of an image that is not complete; `None` of one that is.
-fn unfinished(image: &Image) -> Option<Observation<BuildOutput>> {
-    let Image { id, activity, .. } = image;
-    match image.state {
-        State::Complete => None,
-        State::Failed => {
-            Some(Observation::Failed(format!("ImageFactory could not make {id}: {}", image.error)))
-        }
-        State::New | State::Pending | State::Building => {
-            Some(Observation::Running(format!("ImageFactory makes {id}: {activity}")))
-        }
-        State::Deleting | State::Deleted | State::DeleteFailed => {
-            Some(Observation::Vanished(format!("somebody deletes the image {id} in ImageFactory")))
+        let made = format!("ImageFactory has made {}", watched.image);
+        match self.fetches.look(&watched.key).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(note)) => Ok(Observation::Running(format!("{made}, {note}"))),
+            None => Ok(self.slow(format!("{made}, another process fetches its files"))),
         }
     }
 }
@@ -277,9 +260,6 @@ impl Port<Build> for ImageFactory {
         let watched = decode(handle)?;
         if self.fetches.has(&watched.key) {
             return self.fetched(&watched).await;
-        }
-        if let Some(note) = self.lately(&watched.image) {
-            return Ok(Observation::Running(note));
         }
         self.look(&watched).await
     }

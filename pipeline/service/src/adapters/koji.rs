@@ -8,6 +8,7 @@ pub mod xml;
 pub mod error;
 pub mod settings;
 mod login;
+mod reply;
 pub mod client;
 pub mod session;
 pub mod task;
@@ -16,16 +17,15 @@ mod order;
 mod package_set;
 mod preflight;
 mod watch;
+mod gather;
 mod harvest;
 mod result;
 mod check;
 pub mod changes;
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -36,6 +36,7 @@ use serde_json::json;
 pub use self::check::check;
 use self::client::Hub;
 use self::error::{CallError, code};
+use self::gather::Looks;
 use self::order::Order;
 use self::result::World;
 use self::session::Session;
@@ -62,8 +63,7 @@ pub struct KojiBuilder {
     root: PathBuf,
     /// What is being fetched.
     fetches: Fetches,
-    /// When each task was looked at last, and what was seen.
-    seen: Mutex<HashMap<i64, (Instant, String)>>,
+    looks: Looks,
 }
 
 impl KojiBuilder {
@@ -72,13 +72,13 @@ impl KojiBuilder {
         let hub = Hub::new(&settings.hub)?;
         let session = Session::new(hub.clone(), settings.login.clone());
         Ok(KojiBuilder {
+            looks: Looks::new(hub.clone()),
             hub,
             session,
             files: http::client()?,
             settings,
             root,
             fetches: Fetches::default(),
-            seen: Mutex::default(),
         })
     }
 
@@ -96,7 +96,7 @@ impl KojiBuilder {
         let owner = Some(self.session.user().await?.id);
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
         let listing = Listing { method, owner, after: made as f64 - CLOCKS_APART };
-        client::typed("listTasks", self.session.call("listTasks", &listing.params()).await?)
+        self.session.call("listTasks", &listing.params()).await
     }
 
     /// The task of an order; or, for a further try, one of an earlier try that serves as well.
@@ -113,8 +113,7 @@ impl KojiBuilder {
     async fn resubmitted(&self, task: &Task) -> Result<Option<Task>, CallError> {
         let after = task.create_ts.unwrap_or_default();
         let listing = Listing { method: &task.method, owner: None, after };
-        let tasks: Vec<Task> =
-            client::typed("listTasks", self.hub.call("listTasks", &listing.params()).await?)?;
+        let tasks: Vec<Task> = self.hub.call("listTasks", &listing.params()).await?;
         let same = tasks.into_iter().filter(|other| other.id > task.id && other.request == task.request);
         Ok(same.max_by_key(|task| task.id))
     }
@@ -150,7 +149,7 @@ impl KojiBuilder {
             self.session.upload(&order.folder().0, &file.name, file.text.as_bytes()).await?;
         }
         match self.session.call(call.method, &call.params).await {
-            Ok(reply) => Ok(client::typed(call.method, reply)?),
+            Ok(task) => Ok(task),
             // An earlier call, whose answer was lost, did make the task.
             Err(error) if error.is(code::REPEATED) => {
                 let ours = self.ours(order.method(), order.made()).await?;
@@ -161,40 +160,26 @@ impl KojiBuilder {
         }
     }
 
-    /// What was seen of a task so lately that the hub need not be asked again.
-    fn lately(&self, task: i64) -> Option<String> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, note) = seen.get(&task)?;
-        (at.elapsed() < Duration::from_secs(self.settings.poll_s)).then(|| note.clone())
-    }
-
-    fn remember(&self, task: i64, note: Option<&str>) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match note {
-            Some(note) => drop(seen.insert(task, (Instant::now(), note.to_owned()))),
-            None => drop(seen.remove(&task)),
-        }
-    }
-
     async fn look(&self, watched: &Watched, id: i64) -> Result<Observation<BuildOutput>, Fault> {
-        let Some(tree) = task::find_tree(&self.hub, id).await? else {
-            return Ok(Observation::Vanished(format!("the hub knows no task {id}")));
-        };
-        match tree.task.state {
-            State::Free | State::Assigned | State::Open => {
-                let note = self.note(&tree);
-                self.remember(watched.task, Some(&note));
-                Ok(Observation::Running(note))
-            }
-            State::Closed => {
-                self.fetch(watched, tree)?;
-                self.fetched(watched, id).await
-            }
-            State::Failed | State::Canceled => match self.resubmitted(&tree.task).await? {
-                Some(again) => Box::pin(self.look(watched, again.id)).await,
-                None => Ok(Observation::Failed(result::why(&self.hub, &self.settings, &tree).await?)),
-            },
+        let vanished = || Ok(Observation::Vanished(format!("the hub knows no task {id}")));
+        let Some(tree) = self.looks.at(id).await? else { return vanished() };
+        if !tree.task.state.is_over() {
+            return Ok(self.slow(self.note(&tree)));
         }
+        let Some(task) = task::find(&self.hub, id).await? else { return vanished() };
+        let tree = Tree { task, ..tree };
+        if !tree.task.state.is_broken() {
+            self.fetch(watched, tree)?;
+            return self.fetched(watched, id).await;
+        }
+        match self.resubmitted(&tree.task).await? {
+            Some(again) => Box::pin(self.look(watched, again.id)).await,
+            None => Ok(Observation::Failed(result::why(&self.hub, &self.settings, &tree).await?)),
+        }
+    }
+
+    fn slow(&self, note: String) -> Observation<BuildOutput> {
+        Observation::Slow { note, pause: Duration::from_secs(self.settings.poll_s) }
     }
 
     fn folder(&self, watched: &Watched) -> PathBuf {
@@ -223,12 +208,13 @@ impl KojiBuilder {
 
     /// What came of the fetch, or how far it is.
     async fn fetched(&self, watched: &Watched, id: i64) -> Result<Observation<BuildOutput>, Fault> {
-        let note = match self.fetches.look(&watched.key).await {
-            Some(Ok(outcome)) => return outcome,
-            Some(Err(note)) => note,
-            None => "another process fetches its files".to_owned(),
-        };
-        Ok(Observation::Running(format!("Koji task {id} is closed, {note}: {}", self.settings.task_page(id))))
+        let page = self.settings.task_page(id);
+        let note = |what: &str| format!("Koji task {id} is closed, {what}: {page}");
+        match self.fetches.look(&watched.key).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(far)) => Ok(Observation::Running(note(&far))),
+            None => Ok(self.slow(note("another process fetches its files"))),
+        }
     }
 
     /// How far a task has got, in one line for a person.
@@ -263,20 +249,14 @@ impl Port<Build> for KojiBuilder {
         if self.fetches.has(&watched.key) {
             return self.fetched(&watched, watched.task).await;
         }
-        if let Some(note) = self.lately(watched.task) {
-            return Ok(Observation::Running(note));
-        }
-        self.remember(watched.task, None);
         self.look(&watched, watched.task).await
     }
 
     async fn cancel(&self, handle: &Handle) -> Result<(), Fault> {
         let watched = Watched::decode(handle)?;
-        self.remember(watched.task, None);
         self.fetches.stop(&watched.key);
-        let info = self.hub.call("getTaskInfo", &[json!([watched.task])]).await?;
-        let mut tasks: Vec<Task> =
-            client::typed::<Vec<Option<Task>>>("getTaskInfo", info)?.into_iter().flatten().collect();
+        let told: Vec<Option<Task>> = self.hub.call("getTaskInfo", &[json!([watched.task])]).await?;
+        let mut tasks: Vec<Task> = told.into_iter().flatten().collect();
         let ours = self.ours(watched.method(), watched.made).await?;
         tasks.extend(ours.into_iter().filter(|task| watched.mark.is_on(task)));
         tasks.sort_by_key(|task| task.id);

@@ -44,10 +44,10 @@ impl Claimed {
         self.fence == 1
     }
 
-    /// The same step, now that it has begun.
+    /// The same step, now that it has begun and is given up at `deadline`.
     #[must_use]
-    pub fn begun(&self, handle: Handle) -> Self {
-        Claimed { state: "running".to_owned(), handle: handle.0, ..self.clone() }
+    pub fn begun(&self, handle: Handle, deadline: Timestamp) -> Self {
+        Claimed { state: "running".to_owned(), handle: handle.0, deadline, ..self.clone() }
     }
 }
 
@@ -160,8 +160,10 @@ impl Store {
             .bind(note)
             .bind(due.as_millisecond())
             .bind(self.now().as_millisecond());
-        self.write(query, &format!("how far {} is", claimed.key)).await?;
-        self.let_go(claimed).await
+        match self.write(query, &format!("how far {} is", claimed.key)).await? {
+            0 => self.let_go(claimed).await,
+            _ => Ok(()),
+        }
     }
 
     /// Records that a running step is to be looked at now: something has happened outside.
@@ -185,8 +187,10 @@ impl Store {
             .bind(self.now().as_millisecond())
             .bind(state)
             .bind(&claimed.state);
-        self.write(query, &format!("that {} is tried again", claimed.key)).await?;
-        self.let_go(claimed).await
+        match self.write(query, &format!("that {} is tried again", claimed.key)).await? {
+            0 => self.let_go(claimed).await,
+            _ => Ok(()),
+        }
     }
 
     /// Gives up a claim whose step was changed by somebody else meanwhile.

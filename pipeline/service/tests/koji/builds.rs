@@ -4,6 +4,7 @@ use muster::port::{Observation, Port};
 use muster_flow::step::StepKey;
 use muster_lab::death;
 use muster_lab::koji::TaskState;
+use muster_lab::seen;
 use serde_json::json;
 
 use crate::ground::{Ground, failed, given_up, image, kept, key, made, request, running};
@@ -28,14 +29,8 @@ async fn an_image_is_asked_for_as_builders_need_it() {
 
 #[tokio::test]
 async fn asked_a_hundred_times_it_makes_one_task() {
-    let mut ground = Ground::new().await;
-    let first = ground.ensure().await.unwrap();
-    for time in 0..100 {
-        if time % 10 == 0 {
-            ground.restart();
-        }
-        assert_eq!(ground.ensure().await.unwrap(), first);
-    }
+    let ground = Ground::new().await;
+    let first = seen::asked_a_hundred_times(|| ground.another(), &key(), &request()).await;
     assert_eq!((ground.hub.count("buildImageOz"), ground.hub.count("upload")), (1, 1));
     // And when it is over, too.
     ground.hub.finish(ground.task(), &image());
@@ -64,20 +59,6 @@ async fn progress_names_the_task_and_its_children() {
     ground.hub.finish_child(33, "aarch64", &image());
     let note = format!("Koji task 33 is open, x86_64 open (34), aarch64 closed (35): {page}");
     assert_eq!(running(ground.look(&handle).await), note);
-}
-
-#[tokio::test]
-async fn a_task_is_not_asked_after_more_often_than_it_is_set() {
-    let ground = Ground::new().await;
-    let mut settings = crate::ground::settings(&ground.hub, &ground.folder);
-    settings.poll_s = 3600;
-    let root = ground.folder.path().join("builds");
-    let builder = muster::adapters::koji::KojiBuilder::new(settings, root).unwrap();
-    let handle = builder.ensure(&key(), &request()).await.unwrap();
-    for _ in 0..50 {
-        running(builder.observe(&handle).await);
-    }
-    assert_eq!(ground.hub.count("getTaskInfo"), 1);
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn what_no_hub_would_say_is_refused_in_time() {
         (Mishap::Raw(bomb.into()), "document type"),
         (Mishap::Raw(b"<html>a proxy's greeting</html>".to_vec()), "cannot be understood"),
         (Mishap::Raw(Vec::new()), "cannot be understood"),
-        (Mishap::Huge(100 << 20), "larger than 96 MiB"),
+        (Mishap::Huge(100 << 20), "it has a text of more than 16 MiB"),
         (Mishap::Status(503), "no answer from Koji to echo: HTTP 503"),
         (Mishap::Status(403), "Koji's web server refuses echo"),
         (Mishap::Fault(1014, "database outage".to_owned()), "database outage (fault 1014)"),

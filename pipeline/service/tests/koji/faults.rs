@@ -55,6 +55,7 @@ async fn whatever_call_goes_wrong_however_there_is_one_task() {
                     Err(Fault::GiveUp(why)) => panic!("{call} {mishap:?}: {why}"),
                 }
             };
+            assert_eq!(ground.hub.mishaps_left(), 0, "{call} {mishap:?}");
             ground.restart();
             assert_eq!(ground.ensure().await.unwrap(), handle, "{call} {mishap:?}");
             assert_eq!(ground.hub.tasks("image").len(), 1, "{call} {mishap:?}");
@@ -80,7 +81,7 @@ async fn a_bomb_and_a_flood_are_said_and_the_build_goes_on() {
     ground.hub.mishap("multiCall", Mishap::Raw(bomb));
     assert!(retried(ground.look(&handle).await).contains("document type"));
     ground.hub.mishap("multiCall", Mishap::Huge(100 << 20));
-    assert!(retried(ground.look(&handle).await).contains("larger than 96 MiB"));
+    assert!(retried(ground.look(&handle).await).contains("it has a text of more than 16 MiB"));
     running(ground.look(&handle).await);
 }
 

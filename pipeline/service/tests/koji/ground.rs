@@ -1,6 +1,5 @@
 //! A hub, a builder that uses it, and a build that is wanted.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use muster::adapters::koji::client::Hub;
@@ -9,9 +8,11 @@ use muster::adapters::koji::settings::Login;
 use muster::adapters::koji::{KojiBuilder, Settings};
 use muster::port::{Fault, Observation, Port};
 use muster_flow::build::{BuildOutput, BuildRequest, KojiImage};
-use muster_flow::recipe::{Definition, Form, Packages, Product};
+use muster_flow::koji::KojiTask;
+use muster_flow::recipe::Form;
 use muster_flow::step::{Handle, StepKey};
 use muster_lab::koji::KojiHub;
+pub use muster_lab::seen::{failed, given_up, made, retried, running};
 use tempfile::TempDir;
 
 /// A quarter of a megabyte that no part of repeats.
@@ -99,34 +100,15 @@ pub fn key() -> StepKey {
 }
 
 pub fn request() -> BuildRequest {
-    let text = |text: &str| text.to_owned();
-    BuildRequest {
-        recipe: text("lab"),
-        definition: Definition {
-            file: text("lab.ks"),
-            commit: String::new(),
-            texts: BTreeMap::from([
-                (text("lab.ks"), text("%include base.ks\nrootpw --lock\n")),
-                (text("base.ks"), text("lang en_US.UTF-8\n%packages\nbash\n%end\n")),
-            ]),
-        },
-        product: Product::Disk,
-        packages: Packages::default(),
-        arch: text("x86_64+aarch64"),
-        version: text("43"),
-        file_stem: text("Lab-43-20261121.0.x86_64+aarch64"),
-        source_date_epoch: 1_790_000_000,
-        koji: Some(Box::new(KojiImage {
-            name: text("Lab"),
-            release: text("20261121.0"),
-            arches: vec![text("x86_64"), text("aarch64")],
-            forms: vec![Form::Qcow2],
-            scratch: true,
-            kind: muster_flow::koji::KojiTask::default(),
-        })),
-        imagefactory: None,
-        composed: None,
-    }
+    let koji = KojiImage {
+        name: "Lab".to_owned(),
+        release: "20261121.0".to_owned(),
+        arches: vec!["x86_64".to_owned(), "aarch64".to_owned()],
+        forms: vec![Form::Qcow2],
+        scratch: true,
+        kind: KojiTask::default(),
+    };
+    BuildRequest { koji: Some(Box::new(koji)), ..muster_specimen::build_request("x86_64+aarch64") }
 }
 
 /// A build that Koji keeps.
@@ -134,44 +116,4 @@ pub fn kept() -> BuildRequest {
     let mut request = request();
     request.koji.as_mut().unwrap().scratch = false;
     request
-}
-
-/// The note of a build that goes on.
-pub fn running(seen: Result<Observation<BuildOutput>, Fault>) -> String {
-    match seen {
-        Ok(Observation::Running(note)) => note,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// The reason of a build that failed.
-pub fn failed(seen: Result<Observation<BuildOutput>, Fault>) -> String {
-    match seen {
-        Ok(Observation::Failed(why)) => why,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What a build made.
-pub fn made(seen: Result<Observation<BuildOutput>, Fault>) -> BuildOutput {
-    match seen {
-        Ok(Observation::Succeeded(output)) => output,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Why something is tried again.
-pub fn retried<T: std::fmt::Debug>(outcome: Result<T, Fault>) -> String {
-    match outcome {
-        Err(Fault::Retry(why) | Fault::Away(why)) => why,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Why something is given up.
-pub fn given_up<T: std::fmt::Debug>(outcome: Result<T, Fault>) -> String {
-    match outcome {
-        Err(Fault::GiveUp(why)) => why,
-        other => panic!("{other:?}"),
-    }
 }

@@ -374,7 +374,7 @@ async fn whatever_the_kind_to_cancel_ends_its_task() {
     }
 }
 
-fn runroot() -> BuildRequest {
+pub fn runroot() -> BuildRequest {
     let task = RunrootTask {
         repository: "/mnt/koji/compose/repo".to_owned(),
         repository_url: "https://pkgs.example.org/compose/repo".to_owned(),
@@ -394,7 +394,7 @@ fn runroot() -> BuildRequest {
     request
 }
 
-async fn with_chroots() -> Ground {
+pub async fn with_chroots() -> Ground {
     let ground = Ground::new().await;
     ground.hub.permit("imagebot", &["image", "runroot"]);
     ground
@@ -450,7 +450,7 @@ async fn a_chroot_of_a_release_is_held_to_the_repository_that_its_packages_come_
     assert_eq!((record.method.as_str(), record.repos[0].event), ("runroot", 31));
 }
 
-fn composejson(commit: &str) -> String {
+pub fn composejson(commit: &str) -> String {
     json!({ "ref": "lab/43/x86_64/iot", "ostree-commit": commit, "ostree-version": "43.20261121.0" })
         .to_string()
 }

@@ -4,8 +4,10 @@
 mod ground;
 mod calls;
 mod builds;
+mod looks;
 mod records;
 mod kinds;
+mod composed;
 mod faults;
 mod files;
 mod checks;

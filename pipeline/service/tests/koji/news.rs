@@ -9,6 +9,7 @@ use muster_flow::candidate::{Outcome, Stage};
 use muster_lab::koji::mishap::Mishap;
 use muster_lab::{database, death};
 use muster_message::Incoming;
+use tokio::sync::Notify;
 
 use crate::ground::image;
 use crate::site::{Process, Site, build, pushed, tagging};
@@ -310,6 +311,41 @@ async fn a_sweep_with_25000_news_asks_the_hub_in_at_most_five_requests() {
     let source = site.tag(&process).await;
     assert_eq!((source.first_by_sweep, source.fault), (25_000, None));
     assert_eq!(process.store.candidates(9).await.unwrap().len(), 1, "all of them join one candidate");
+}
+
+#[tokio::test]
+async fn when_the_bus_is_there_again_every_source_is_read_at_once() {
+    let database = database::sqlite().unwrap();
+    let site = Site::new(&database.url).await;
+    let mut process = site.process().await;
+    process.sweep().await;
+    let hub = &site.ground.hub;
+    let reconnected = Notify::new();
+    let asked = async |requests: usize| {
+        let begun = Instant::now();
+        while hub.requests() < requests {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nobody reads the sources");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let before = hub.requests();
+    let watched = async {
+        asked(before + 1).await;
+        hub.tag("f43", ["bash", "5.3", "1.fc43"]);
+        // The next one by itself is five minutes away.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(hub.requests(), before + 1);
+        reconnected.notify_one();
+        asked(before + 2).await;
+        // What was read is there when the next pause begins.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    tokio::select! {
+        () = sweep::forever(&process.store, &process.sources, &process.engine, &reconnected) => {}
+        () = watched => {}
+    }
+    process.turn().await;
+    assert_eq!(process.touching().await, ["bash-5.3-1.fc43 was tagged into f43"]);
 }
 
 /// The real program, with a broker that is not there.

@@ -47,6 +47,9 @@ async fn tasks_are_told_as_a_real_hub_tells_them() {
     let tree = json!({ "33": [child.clone()], "34": [], "35": [] });
     assert_eq!(ask(&ground, "getTaskDescendents", &[json!(33)]).await, tree);
     let mut listed = task(true);
+    for (name, kind) in [("owner_name", "string"), ("owner_type", "int"), ("result", "nil")] {
+        listed[name] = json!(kind);
+    }
     listed["request"] = json!(["string"]);
     let params = [json!({ "method": "image", "decode": true }), json!({ "order": "-id" })];
     assert_eq!(ask(&ground, "listTasks", &params).await, json!([listed]));
@@ -78,16 +81,16 @@ async fn results_are_told_as_a_real_hub_tells_them() {
 }
 
 #[tokio::test]
-async fn tags_are_told_as_a_real_hub_tells_them() {
+async fn what_was_tagged_is_told_as_a_real_hub_tells_it() {
     let ground = Ground::new().await;
     ground.hub.tag("f43", ["bash", "5.3.0", "2.fc43"]);
-    let build = json!({ "build_id": "int", "completion_time": "string", "create_event": "int",
-        "creation_event_id": "int", "creation_time": "string", "draft": "boolean", "epoch": "nil", "id": "int",
-        "name": "string", "nvr": "string", "owner_id": "int", "owner_name": "string", "package_id": "int",
-        "package_name": "string", "promoter_id": "nil", "promoter_name": "nil", "promotion_time": "nil",
-        "release": "string", "start_time": "nil", "state": "int", "tag_id": "int", "tag_name": "string",
-        "task_id": "nil", "version": "string", "volume_id": "int", "volume_name": "string" });
-    assert_eq!(ask(&ground, "listTagged", &[json!("f43")]).await, json!([build]));
+    let stay = json!({ "active": "boolean", "build.state": "int", "build_id": "int", "create_event": "int",
+        "create_ts": "double", "creator_id": "int", "creator_name": "string", "epoch": "nil", "name": "string",
+        "release": "string", "revoke_event": "nil", "revoke_ts": "nil", "revoker_id": "nil", "revoker_name": "nil",
+        "tag.name": "string", "tag_id": "int", "version": "string" });
+    let asked = json!({ "__starstar": true, "tables": ["tag_listing"], "tag": "f43", "afterEvent": 0 });
+    assert_eq!(ask(&ground, "queryHistory", &[asked]).await, json!({ "tag_listing": [stay] }));
+    assert_eq!(ask(&ground, "getLastEvent", &[]).await, json!({ "id": "int", "ts": "double" }));
 }
 
 #[tokio::test]
@@ -105,7 +108,7 @@ async fn targets_and_faults_are_told_as_a_real_hub_tells_them() {
             .unwrap()
             .call("multiCall", &[several])
             .await
-            .map(|reply| { reply.as_array().unwrap().iter().map(shape).collect::<Value>() }),
+            .map(|reply: Value| { reply.as_array().unwrap().iter().map(shape).collect::<Value>() }),
         Ok(json!([fault, ["nil"]]))
     );
     let quiet = json!({ "__starstar": true, "raise_fault": false });

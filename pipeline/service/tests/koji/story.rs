@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use muster::adapters::koji::KojiBuilder;
 use muster::clock::Clock;
 use muster::config::Settings;
 use muster::engine::Engine;
@@ -23,6 +24,7 @@ use crate::ground::{Ground, image};
 
 struct Service {
     ground: Arc<Ground>,
+    settings: Settings,
     store: Store,
     engine: Engine,
     planner: Planner,
@@ -32,28 +34,40 @@ struct Service {
 
 impl Service {
     async fn start(database: &str) -> Self {
+        Service::of(database, &["lab"], 0).await
+    }
+
+    /// One with these recipes, which looks at tasks so many seconds apart.
+    async fn of(database: &str, recipes: &[&str], poll_s: u64) -> Self {
         let ground = Arc::new(Ground::new().await);
         let clock = Clock::set("2026-11-21T12:00:00Z".parse().unwrap());
         let mut settings = Settings::default();
         settings.engine.quiet_s = 0;
         settings.engine.parallel_smoketests = 4;
         settings.service.state = ground.folder.path().to_owned();
+        let mut koji = crate::ground::settings(&ground.hub, &ground.folder);
+        koji.poll_s = poll_s;
+        settings.koji = Some(koji);
         let store = Store::open(database, clock.clone()).await.unwrap();
-        let mut recipe = muster_specimen::recipe("lab");
-        (recipe.builder, recipe.arches) = (Builder::Koji, vec!["x86_64".to_owned(), "aarch64".to_owned()]);
-        let upstream = Arc::new(Standing::of(vec![recipe]));
+        let recipe = |name: &&str| {
+            let mut recipe = muster_specimen::recipe(name);
+            (recipe.builder, recipe.arches) =
+                (Builder::Koji, vec!["x86_64".to_owned(), "aarch64".to_owned()]);
+            recipe
+        };
+        let upstream = Arc::new(Standing::of(recipes.iter().map(recipe).collect()));
         let planner = Planner::new(store.clone(), upstream, clock.clone(), &settings).unwrap();
-        let settings_of_koji = crate::ground::settings(&ground.hub, &ground.folder);
-        let builder =
-            muster::adapters::koji::KojiBuilder::new(settings_of_koji, ground.folder.path().join("builds"))
-                .unwrap();
-        let ports = Ports { build: Box::new(builder), ..ports::ports(&World::default()) };
-        let engine = Engine::new(store.clone(), Arc::new(ports), clock.clone(), settings.engine.clone());
+        let engine = engine(&settings, &store, &clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pages = format!("http://{}", listener.local_addr().unwrap());
         let router = web::router(store.clone(), &settings, clock.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Service { ground, store, engine, planner, clock, pages }
+        Service { ground, settings, store, engine, planner, clock, pages }
+    }
+
+    /// Its engine dies, and another process's drives the same steps.
+    fn restart(&mut self) {
+        self.engine = engine(&self.settings, &self.store, &self.clock);
     }
 
     /// One whose only candidate is being built, as task 33.
@@ -106,6 +120,13 @@ impl Service {
         let address = format!("{}/candidates/{}", self.pages, self.candidate().await.id);
         muster::http::client().unwrap().get(address).send().await.unwrap().text().await.unwrap()
     }
+}
+
+fn engine(settings: &Settings, store: &Store, clock: &Clock) -> Engine {
+    let builder =
+        KojiBuilder::new(settings.koji.clone().unwrap(), settings.service.state.join("builds")).unwrap();
+    let ports = Ports { build: Box::new(builder), ..ports::ports(&World::default()) };
+    Engine::new(store.clone(), Arc::new(ports), clock.clone(), settings.engine.clone())
 }
 
 #[tokio::test]
@@ -203,4 +224,99 @@ async fn builds_on_koji_do_not_wait_for_room_on_this_machine() {
     }
     service.turn(2).await;
     assert_eq!(service.ground.hub.tasks("image").len(), 3);
+}
+
+#[tokio::test]
+async fn a_task_is_asked_after_as_seldom_as_is_set_whichever_process_looks() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::of(&database.url, &["lab"], 60).await;
+    service.tagged("bash", "message").await;
+    service.turn(3).await;
+    let ground = service.ground.clone();
+    let looks = || ground.hub.count("getTaskInfo");
+    assert_eq!(looks(), 1, "once when it began");
+    service.turn(10).await;
+    service.restart();
+    service.turn(10).await;
+    assert_eq!(looks(), 1);
+    service.clock.advance(SignedDuration::from_secs(30));
+    service.turn(1).await;
+    assert_eq!(looks(), 2);
+}
+
+#[tokio::test]
+async fn all_tasks_that_are_due_are_looked_at_in_one_request() {
+    let database = database::sqlite().unwrap();
+    let recipes: Vec<String> = (0..20).map(|number| format!("lab{number}")).collect();
+    let recipes: Vec<&str> = recipes.iter().map(String::as_str).collect();
+    let mut service = Service::of(&database.url, &recipes, 60).await;
+    service.tagged("bash", "message").await;
+    service.turn(3).await;
+    let ground = service.ground.clone();
+    assert_eq!(ground.hub.tasks("image").len(), 20);
+    service.clock.advance(SignedDuration::from_secs(61));
+    let before = ground.hub.requests();
+    assert_eq!(service.engine.drive_due().await.unwrap(), 20);
+    assert_eq!(ground.hub.requests() - before, 1);
+}
+
+#[tokio::test]
+async fn a_task_that_somebody_cancels_on_koji_fails_the_candidate_and_that_is_said() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::building(&database.url).await;
+    let hub = &service.ground.clone().hub;
+    hub.cancel(33);
+    service.turn(2).await;
+    let page = service.page().await;
+    assert!(page.contains("somebody canceled Koji task 33: "), "{page}");
+    let stage = service.candidate().await.stage();
+    assert!(matches!(stage, Stage::Finished(Outcome::BuildFailed(_))), "{stage:?}");
+}
+
+#[tokio::test]
+async fn a_task_that_somebody_has_done_again_on_koji_carries_the_candidate_on() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::building(&database.url).await;
+    let hub = &service.ground.clone().hub;
+    hub.fail(33, (1018, "a builder broke"));
+    let again = hub.resubmit(33, "releng").unwrap();
+    service.turn(2).await;
+    assert_eq!(service.candidate().await.stage(), Stage::Building);
+    assert!(service.page().await.contains(&format!("Koji task {again} is free")));
+    hub.finish(again, &image());
+    service.turn(10).await;
+    assert_eq!(service.candidate().await.stage(), Stage::Finished(Outcome::Passed));
+    assert_eq!(hub.count("buildImageOz"), 1);
+}
+
+#[tokio::test]
+async fn a_task_that_was_done_again_and_canceled_then_fails_the_candidate() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::building(&database.url).await;
+    let hub = &service.ground.clone().hub;
+    hub.fail(33, (1018, "a builder broke"));
+    let again = hub.resubmit(33, "releng").unwrap();
+    service.turn(2).await;
+    hub.cancel(again);
+    service.turn(2).await;
+    assert!(service.page().await.contains(&format!("somebody canceled Koji task {again}: ")));
+    let stage = service.candidate().await.stage();
+    assert!(matches!(stage, Stage::Finished(Outcome::BuildFailed(_))), "{stage:?}");
+}
+
+#[tokio::test]
+async fn a_build_that_waited_longer_than_it_may_take_has_all_its_time_when_it_begins() {
+    let database = database::sqlite().unwrap();
+    let mut service = Service::start(&database.url).await;
+    let room = service.settings.engine.parallel_builds_elsewhere;
+    service.settings.engine.parallel_builds_elsewhere = 0;
+    service.restart();
+    service.tagged("bash", "message").await;
+    service.turn(3).await;
+    service.clock.advance(SignedDuration::from_hours(service.settings.engine.deadline_hours + 1));
+    service.settings.engine.parallel_builds_elsewhere = room;
+    service.restart();
+    service.turn(3).await;
+    assert_eq!(service.ground.hub.tasks("image").len(), 1);
+    assert_eq!(service.candidate().await.stage(), Stage::Building);
 }

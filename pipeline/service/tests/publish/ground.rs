@@ -144,9 +144,10 @@ async fn finish<W: Work>(port: &dyn Port<W>, request: &W::Request) -> Result<W::
     let handle = port.ensure(&StepKey("test".to_owned()), request).await?;
     match port.observe(&handle).await? {
         Observation::Succeeded(output) => Ok(output),
-        other @ (Observation::Running(_) | Observation::Failed(_) | Observation::Vanished(_)) => {
-            panic!("{other:?}")
-        }
+        other @ (Observation::Running(_)
+        | Observation::Slow { .. }
+        | Observation::Failed(_)
+        | Observation::Vanished(_)) => panic!("{other:?}"),
     }
 }
 

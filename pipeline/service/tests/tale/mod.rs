@@ -178,7 +178,7 @@ impl Tale {
         }
         let handle = Handle(format!("task {}", claimed.key.flat()));
         assert!(self.store.begun(&claimed, &handle, (later, claimed.deadline)).await.unwrap());
-        let running = claimed.begun(handle);
+        let running = claimed.begun(handle, claimed.deadline);
         if let Fate::Runs(note) = met {
             self.store.progressed(&running, note, later).await.unwrap();
             return false;

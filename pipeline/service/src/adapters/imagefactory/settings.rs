@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::adapters::elsewhere;
+
 /// Its section of the configuration. In the values marked so, `$version` becomes the recipe's version.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,13 +22,13 @@ pub struct Settings {
     /// The tree that the installer comes from (`$version`, `$arch`).
     pub install_tree: String,
     /// The size of the disk in GB.
-    #[serde(default = "disk_gb")]
+    #[serde(default = "elsewhere::disk_gb")]
     pub disk_gb: u32,
     /// What our images are known by. Every installation that uses the same factory needs its own.
-    #[serde(default = "mark")]
+    #[serde(default = "elsewhere::mark")]
     pub mark: String,
     /// Seconds between two looks at an image.
-    #[serde(default = "poll_s")]
+    #[serde(default = "elsewhere::poll_s")]
     pub poll_s: u64,
 }
 
@@ -44,31 +46,11 @@ fn os() -> String {
     "Fedora".to_owned()
 }
 
-fn disk_gb() -> u32 {
-    10
-}
-
-fn mark() -> String {
-    "muster".to_owned()
-}
-
-fn poll_s() -> u64 {
-    30
-}
-
 impl Settings {
     /// What TOML cannot say.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        for (key, value) in [("url", &self.url), ("install_tree", &self.install_tree)] {
-            if !value.starts_with("https://") && !value.starts_with("http://") {
-                faults.push(format!("{key}: {value:?} is no http address"));
-            }
-        }
-        let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
-        if self.mark.is_empty() || !self.mark.chars().all(is_plain) {
-            faults.push(format!("mark: {:?} must be letters, digits and any of - _", self.mark));
-        }
+        let addresses = [("url", &*self.url), ("install_tree", &self.install_tree)];
+        let mut faults = elsewhere::faults(&addresses, &self.mark);
         if let Some(oauth) = &self.oauth
             && let Err(error) = std::fs::metadata(&oauth.secret_file)
         {

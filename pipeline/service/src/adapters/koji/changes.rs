@@ -7,18 +7,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{self, Hub, keywords};
+use super::client::{Hub, keywords};
 use super::error::{CallError, code};
-use super::task::Task;
 
 /// How many events further back is looked than asked for: an event gets its number when its transaction begins, and is
 /// seen when that ends, so that a lower number may be seen after a higher one.
 pub const OVERLAP: i64 = 1000;
-
-/// How many tasks are asked after in one call.
-const TASKS: usize = 500;
 
 /// How many builds are asked after in one request, so that the hub need not hold one transaction for long.
 const BUILDS: usize = 100;
@@ -67,17 +63,26 @@ pub struct Changes {
     pub tags: BTreeMap<String, Result<Vec<Tagging>, CallError>>,
 }
 
-#[derive(Deserialize)]
-struct Event {
-    id: i64,
-    #[serde(default)]
+/// What a hub tells of an event, or of a history: one type for both, because a request that asks for both is read in one
+/// go.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    /// The number of an event.
+    id: Option<i64>,
+    /// When it was, in seconds since 1970.
     ts: Option<f64>,
+    tag_listing: Vec<Stay>,
 }
 
-#[derive(Deserialize)]
-struct History {
-    #[serde(default)]
-    tag_listing: Vec<Stay>,
+impl Told {
+    fn event(&self) -> Result<i64, CallError> {
+        let garbled = || CallError::Garbled {
+            method: "getLastEvent".to_owned(),
+            text: "the event has no number".to_owned(),
+        };
+        self.id.ok_or_else(garbled)
+    }
 }
 
 /// One stay of a build in a tag.
@@ -101,7 +106,7 @@ struct Stay {
 pub async fn changes_since(hub: &Hub, tags: &BTreeMap<String, Option<i64>>) -> Result<Changes, CallError> {
     let mut newest = 0;
     if tags.values().any(Option::is_none) {
-        newest = client::typed::<Event>("getLastEvent", hub.call("getLastEvent", &[]).await?)?.id;
+        newest = hub.call::<Told>("getLastEvent", &[]).await?.event()?;
     }
     let after = |event: &Option<i64>| (event.unwrap_or(newest) - OVERLAP).max(0);
     let history = |(tag, event): (&String, &Option<i64>)| {
@@ -112,7 +117,7 @@ pub async fn changes_since(hub: &Hub, tags: &BTreeMap<String, Option<i64>>) -> R
     let mut calls = vec![("getLastEvent", Vec::new())];
     calls.extend(tags.iter().map(history));
     let mut outcomes = hub.multi(&calls).await?.into_iter();
-    let last: Event = client::typed("getLastEvent", outcomes.next().unwrap_or(Ok(Value::Null))?)?;
+    let last: Told = outcomes.next().unwrap_or_else(|| Ok(Told::default()))?;
     let tags = tags.iter().zip(outcomes).map(|((tag, event), outcome)| {
         let taggings = taggings(outcome).map(|mut taggings| {
             taggings.retain(|tagging| tagging.event > after(event));
@@ -120,7 +125,7 @@ pub async fn changes_since(hub: &Hub, tags: &BTreeMap<String, Option<i64>>) -> R
         });
         (tag.clone(), taggings)
     });
-    Ok(Changes { event: last.id, at: last.ts.and_then(time), tags: tags.collect() })
+    Ok(Changes { event: last.event()?, at: last.ts.and_then(time), tags: tags.collect() })
 }
 
 /// A build in a tag: the tag, and name, version and release joined by dashes.
@@ -152,9 +157,8 @@ pub async fn histories(hub: &Hub, places: &[Place]) -> BTreeMap<Place, Result<Ve
 }
 
 /// The taggings that a history tells of, oldest first.
-fn taggings(outcome: Result<Value, CallError>) -> Result<Vec<Tagging>, CallError> {
-    let history: History = client::typed("queryHistory", outcome?)?;
-    let mut taggings: Vec<Tagging> = history.tag_listing.iter().flat_map(Stay::taggings).collect();
+fn taggings(outcome: Result<Told, CallError>) -> Result<Vec<Tagging>, CallError> {
+    let mut taggings: Vec<Tagging> = outcome?.tag_listing.iter().flat_map(Stay::taggings).collect();
     taggings.sort();
     Ok(taggings)
 }
@@ -182,15 +186,4 @@ fn time(seconds: f64) -> Option<Timestamp> {
     jiff::SignedDuration::try_from_secs_f64(seconds)
         .ok()
         .and_then(|since| Timestamp::from_duration(since).ok())
-}
-
-/// How some tasks stand, in one request; those that the hub does not know are left out.
-pub async fn tasks(hub: &Hub, ids: &[i64]) -> Result<Vec<Task>, CallError> {
-    let calls: Vec<_> = ids.chunks(TASKS).map(|ids| ("getTaskInfo", vec![json!(ids)])).collect();
-    let mut tasks = Vec::new();
-    for outcome in hub.multi(&calls).await? {
-        let known: Vec<Option<Task>> = client::typed("getTaskInfo", outcome?)?;
-        tasks.extend(known.into_iter().flatten());
-    }
-    Ok(tasks)
 }

@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::CallError;
-use super::xml::{self, Reply};
+use super::reply;
+use super::xml::{self, Outcome, Reply};
 use crate::{http, text};
 
 /// How long the hub may be silent. A hub whose broker is away takes 30 s for each call that says something there.
@@ -22,10 +23,8 @@ const SILENCE: Duration = Duration::from_mins(2);
 /// How long the hub may be silent while it reads a whole image to hash it.
 const HASHING: Duration = Duration::from_mins(30);
 
-/// The largest reply that is read. A tag with 25,000 builds is told in 60 MB, one task in 3 KB.
-const LARGEST: usize = 96 << 20;
-
-/// How much of an error page is shown.
+/// How much of an error page is read, in bytes, and how much of that is shown, in characters.
+const READ: usize = 64 << 10;
 const SHOWN: usize = 300;
 
 /// A hub, as anybody may ask it.
@@ -58,45 +57,38 @@ impl Hub {
     }
 
     /// Calls a method.
-    pub async fn call(&self, method: &str, params: &[Value]) -> Result<Value, CallError> {
+    pub async fn call<T: Wanted>(&self, method: &str, params: &[Value]) -> Result<T, CallError> {
         self.post(&self.http, Post::of_call(method, params), HeaderMap::new()).await
     }
 
     /// Calls a method for which the hub reads a whole file.
-    pub async fn call_patiently(&self, method: &str, params: &[Value]) -> Result<Value, CallError> {
+    pub async fn call_patiently<T: Wanted>(&self, method: &str, params: &[Value]) -> Result<T, CallError> {
         self.post(&self.patient, Post::of_call(method, params), HeaderMap::new()).await
     }
 
     /// Calls several methods in one request. Each has its own outcome.
-    pub async fn multi(&self, calls: &[Call<'_>]) -> Result<Vec<Result<Value, CallError>>, CallError> {
+    pub async fn multi<T: Wanted>(&self, calls: &[Call<'_>]) -> Result<Vec<Result<T, CallError>>, CallError> {
         let wanted = calls.iter().map(|(method, params)| json!({ "methodName": method, "params": params }));
-        let reply = self.call("multiCall", &[wanted.collect()]).await?;
-        let garbled = || CallError::Garbled {
-            method: "multiCall".to_owned(),
-            text: "it is not one outcome per call".to_owned(),
-        };
-        let outcomes =
-            reply.as_array().filter(|outcomes| outcomes.len() == calls.len()).ok_or_else(garbled)?;
+        let outcomes: Vec<Outcome<T>> = self.call("multiCall", &[wanted.collect()]).await?;
+        if outcomes.len() != calls.len() {
+            return Err(CallError::Garbled {
+                method: "multiCall".to_owned(),
+                text: "it is not one outcome per call".to_owned(),
+            });
+        }
         let outcomes = calls.iter().zip(outcomes).map(|((method, _), outcome)| match outcome {
-            Value::Array(one) if one.len() == 1 => Ok(Ok(one[0].clone())),
-            Value::Object(fault) => Ok(Err(CallError::Fault {
-                method: (*method).to_owned(),
-                code: fault.get("faultCode").and_then(Value::as_i64).ok_or_else(garbled)?,
-                text: fault.get("faultString").and_then(Value::as_str).ok_or_else(garbled)?.to_owned(),
-            })),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                Err(garbled())
-            }
+            Outcome::Value(value) => Ok(value),
+            Outcome::Fault(code, text) => Err(CallError::Fault { method: (*method).to_owned(), code, text }),
         });
-        outcomes.collect()
+        Ok(outcomes.collect())
     }
 
     /// Sends something in a session.
-    pub(super) async fn send(&self, post: Post, session: HeaderMap) -> Result<Value, CallError> {
+    pub(super) async fn send<T: Wanted>(&self, post: Post, session: HeaderMap) -> Result<T, CallError> {
         self.post(&self.http, post, session).await
     }
 
-    async fn post(&self, client: &Client, post: Post, headers: HeaderMap) -> Result<Value, CallError> {
+    async fn post<T: Wanted>(&self, client: &Client, post: Post, headers: HeaderMap) -> Result<T, CallError> {
         let Post { method, query, kind, body } = post;
         let no_answer = |error: reqwest::Error| CallError::NoAnswer {
             method: method.clone(),
@@ -105,17 +97,27 @@ impl Hub {
         let request = client.post(&self.url).query(&query).headers(headers).header(CONTENT_TYPE, kind);
         let mut response = request.body(body).send().await.map_err(no_answer)?;
         let status = response.status();
-        let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(no_answer)? {
-            if bytes.len() + piece.len() > LARGEST {
-                let text = format!("it is larger than {} MiB", LARGEST >> 20);
-                return Err(CallError::Garbled { method, text });
-            }
-            bytes.extend_from_slice(&piece);
+        if status == StatusCode::OK {
+            return match reply::read(response).await {
+                Ok(reply) => understood(&method, reply),
+                Err(reply::Fault::BrokeOff(error)) => Err(no_answer(error)),
+                Err(reply::Fault::Garbled(text)) => Err(CallError::Garbled { method, text }),
+            };
         }
-        judge(&method, status, &bytes)
+        let mut page = Vec::new();
+        while page.len() < READ
+            && let Some(piece) = response.chunk().await.map_err(no_answer)?
+        {
+            page.extend_from_slice(&piece);
+        }
+        Err(refused(&method, status, &page))
     }
 }
+
+/// What may be wanted of a reply: anything that is read from it on another thread.
+pub trait Wanted: DeserializeOwned + Send + 'static {}
+
+impl<T: DeserializeOwned + Send + 'static> Wanted for T {}
 
 /// A call of several: its method and parameters.
 pub type Call<'a> = (&'a str, Vec<Value>);
@@ -140,24 +142,34 @@ impl Post {
     }
 }
 
-/// What an answer says. Answers other than 200 are no XML.
+/// What an answer says that is there as a whole.
 pub(super) fn judge(method: &str, status: StatusCode, bytes: &[u8]) -> Result<Value, CallError> {
-    let method = method.to_owned();
     if status != StatusCode::OK {
-        let text = String::from_utf8_lossy(bytes);
-        let text: String = text::one_line(&text).chars().take(SHOWN).collect();
-        let later = status.is_server_error()
-            || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
-        return Err(if later {
-            CallError::NoAnswer { method, text: format!("HTTP {status}: {text}") }
-        } else {
-            CallError::Refused { method, status: status.as_u16(), text }
-        });
+        return Err(refused(method, status, bytes));
     }
     match xml::read_reply(bytes) {
-        Ok(Reply::Value(value)) => Ok(value),
-        Ok(Reply::Fault(code, text)) => Err(CallError::Fault { method, code, text }),
-        Err(error) => Err(CallError::Garbled { method, text: error.to_string() }),
+        Ok(reply) => understood(method, reply),
+        Err(error) => Err(CallError::Garbled { method: method.to_owned(), text: error.to_string() }),
+    }
+}
+
+fn understood<T>(method: &str, reply: Reply<T>) -> Result<T, CallError> {
+    match reply {
+        Reply::Value(value) => Ok(value),
+        Reply::Fault(code, text) => Err(CallError::Fault { method: method.to_owned(), code, text }),
+    }
+}
+
+/// What an answer means that is no XML: one with a status other than 200.
+fn refused(method: &str, status: StatusCode, page: &[u8]) -> CallError {
+    let method = method.to_owned();
+    let text: String = text::one_line(&String::from_utf8_lossy(page)).chars().take(SHOWN).collect();
+    let later = status.is_server_error()
+        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    if later {
+        CallError::NoAnswer { method, text: format!("HTTP {status}: {text}") }
+    } else {
+        CallError::Refused { method, status: status.as_u16(), text }
     }
 }
 

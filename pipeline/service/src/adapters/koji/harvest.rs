@@ -286,7 +286,7 @@ async fn kept(
     }
     harvest.build = Some(KojiBuild { id: build.id, nvr: build.nvr.clone() });
     let params = [json!(build.id), keywords(json!({ "type": "image" }))];
-    let archives: Vec<Archive> = client::typed("listArchives", hub.call("listArchives", &params).await?)?;
+    let archives: Vec<Archive> = hub.call("listArchives", &params).await?;
     let arches: Vec<&str> = match order::child_method(watched.method()) {
         Some(_) => parts.iter().map(|part| part.arch).collect(),
         None => watched.image.arches.iter().map(String::as_str).collect(),
@@ -319,8 +319,8 @@ async fn kept(
         }
     }
     let mut rpms: Vec<Rpm> = Vec::new();
-    for outcome in hub.multi(&asked).await? {
-        rpms.extend(client::typed::<Vec<Rpm>>("listRPMs", outcome?)?);
+    for outcome in hub.multi::<Vec<Rpm>>(&asked).await? {
+        rpms.extend(outcome?);
     }
     if !rpms.is_empty() {
         // What the hub recorded is what it can be asked about later.
@@ -332,7 +332,7 @@ async fn kept(
 /// The build of a task.
 async fn build(hub: &Hub, tree: &Tree) -> Result<Option<Build>, CallError> {
     let params = [keywords(json!({ "taskID": tree.task.id }))];
-    let builds: Vec<Build> = client::typed("listBuilds", hub.call("listBuilds", &params).await?)?;
+    let builds: Vec<Build> = hub.call("listBuilds", &params).await?;
     if let Some(newest) = builds.into_iter().max_by_key(|build| build.id) {
         return Ok(Some(newest));
     }
@@ -340,9 +340,9 @@ async fn build(hub: &Hub, tree: &Tree) -> Result<Option<Build>, CallError> {
         return Ok(None);
     }
     // Its builds are taken in from outside, and need not name the task.
-    let result = hub.call("getTaskResult", &[json!(tree.task.id)]).await?;
+    let result: Value = hub.call("getTaskResult", &[json!(tree.task.id)]).await?;
     let Some(id) = result["koji"]["build"].as_i64() else { return Ok(None) };
-    client::typed("getBuild", hub.call("getBuild", &[json!(id)]).await?)
+    hub.call("getBuild", &[json!(id)]).await
 }
 
 /// The name of the one file of a form.

@@ -7,7 +7,7 @@ use muster_flow::koji::{KojiRepo, KojiTask};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{self, Hub};
+use super::client::Hub;
 use super::error::{CallError, code};
 use super::order::{Order, runroot};
 use super::settings::Settings;
@@ -60,10 +60,20 @@ pub async fn addresses(
     if urls.is_empty() {
         urls.push(format!("{topurl}/repos/{build_tag}/latest/$arch/"));
     }
+    let latest = |url: &str| match parse(topurl, url)? {
+        (tag, Which::Latest, rest) => Some((tag.to_owned(), rest.to_owned())),
+        (_, Which::Number(_), _) => None,
+    };
+    let calls: Vec<_> =
+        urls.iter().filter_map(|url| Some(("getRepo", vec![json!(latest(url)?.0)]))).collect();
+    if calls.is_empty() {
+        return Ok(Ok(urls));
+    }
+    let mut outcomes = hub.multi(&calls).await?.into_iter();
     for url in &mut urls {
-        let Some((tag, Which::Latest, rest)) = parse(topurl, url) else { continue };
-        let newest: Option<Told> = match hub.call("getRepo", &[json!(tag)]).await {
-            Ok(reply) => client::typed("getRepo", reply)?,
+        let Some((tag, rest)) = latest(url) else { continue };
+        let newest: Option<Told> = match outcomes.next().unwrap_or(Ok(None)) {
+            Ok(newest) => newest,
             Err(error) if error.is(code::GENERIC) => {
                 return Ok(Err(format!("the hub has no tag {tag}, whose repository is {url}")));
             }
@@ -104,8 +114,8 @@ async fn repos(hub: &Hub, settings: &Settings, urls: &[String]) -> Result<Vec<(K
         return Ok(Vec::new());
     }
     let mut repos = Vec::new();
-    for outcome in hub.multi(&calls).await? {
-        let Some(told) = client::typed::<Option<Told>>("repoInfo", outcome?)? else { continue };
+    for outcome in hub.multi::<Option<Told>>(&calls).await? {
+        let Some(told) = outcome? else { continue };
         let repo = KojiRepo { id: told.id, tag: told.tag_name, event: told.create_event };
         if !repos.iter().any(|(known, _)| *known == repo) {
             repos.push((repo, USABLE.contains(&told.state)));

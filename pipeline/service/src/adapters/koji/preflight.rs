@@ -71,7 +71,7 @@ pub struct Looked {
 /// What a target has for an image, and what it lacks.
 pub async fn look(hub: &Hub, target: &str, image: &KojiImage) -> Result<Looked, CallError> {
     let method = "getBuildTarget";
-    let found: Option<Target> = client::typed(method, hub.call(method, &[json!(target)]).await?)?;
+    let found: Option<Target> = hub.call(method, &[json!(target)]).await?;
     let Some(found) = found else {
         let lacks = vec![format!("the hub has no build target {target}")];
         return Ok(Looked { lacks, ..Looked::default() });
@@ -121,7 +121,7 @@ pub async fn taken(hub: &Hub, order: &Order<'_>) -> Result<Option<String>, CallE
         return Ok(None);
     }
     let nvr = order.nvr();
-    let found: Option<Told> = client::typed("getBuild", hub.call("getBuild", &[json!(nvr)]).await?)?;
+    let found: Option<Told> = hub.call("getBuild", &[json!(nvr)]).await?;
     let Some(found) = found.filter(|build| !BROKEN.contains(&build.state)) else { return Ok(None) };
     let by = found.task_id.map(|task| format!(" by task {task}")).unwrap_or_default();
     Ok(Some(format!(
@@ -189,7 +189,7 @@ struct Archive {
 /// The files of a build for one architecture, or why it cannot be used.
 async fn files_of_build(hub: &Hub, nvr: &str, arch: &str) -> Result<Result<Vec<String>, String>, CallError> {
     let found: Option<Told> = match hub.call("getBuild", &[json!(nvr)]).await {
-        Ok(reply) => client::typed("getBuild", reply)?,
+        Ok(found) => found,
         Err(error) if error.is(code::GENERIC) => {
             return Ok(Err(format!("{nvr:?} is no name-version-release")));
         }
@@ -200,7 +200,7 @@ async fn files_of_build(hub: &Hub, nvr: &str, arch: &str) -> Result<Result<Vec<S
         return Ok(Err(format!("the build {nvr} is not complete")));
     }
     let params = [json!(found.id), keywords(json!({ "type": "image" }))];
-    let archives: Vec<Archive> = client::typed("listArchives", hub.call("listArchives", &params).await?)?;
+    let archives: Vec<Archive> = hub.call("listArchives", &params).await?;
     let of_arch = archives.into_iter().filter(|archive| archive.arch.as_deref() == Some(arch));
     Ok(Ok(of_arch.map(|archive| archive.filename).collect()))
 }

@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{self, Hub, keywords};
+use super::client::{Hub, keywords};
 use super::error::CallError;
 use super::harvest::{self, Check, Harvest, Image};
 use super::package_set;
@@ -197,8 +197,7 @@ async fn artifact(world: &World, image: &Image, folder: &Path) -> Result<Artifac
 async fn digest_there(hub: &Hub, folder: &str, name: &str, size: u64) -> Result<String, Fault> {
     const METHOD: &str = "checkUpload";
     let params = [json!(folder), json!(name), keywords(json!({ "verify": "sha256" }))];
-    let reply = hub.call_patiently(METHOD, &params).await?;
-    let checked: Option<Checked> = client::typed(METHOD, reply)?;
+    let checked: Option<Checked> = hub.call_patiently(METHOD, &params).await?;
     let Some(checked) = checked else {
         return Err(Fault::GiveUp(format!("{name} in {folder} of the hub is gone")));
     };
@@ -246,7 +245,7 @@ pub(super) async fn told_fault(hub: &Hub, task: &Task) -> Result<String, CallErr
     }
     // The text of a fault as a value: the hub would else answer with the fault itself.
     let params = [json!(task.id), keywords(json!({ "raise_fault": false }))];
-    let text = match hub.call("getTaskResult", &params).await {
+    let text = match hub.call::<Value>("getTaskResult", &params).await {
         Ok(fault) => format!(
             "{} (fault {})",
             fault["faultString"].as_str().unwrap_or("it does not say why"),

@@ -6,10 +6,11 @@
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::client::{self, Hub, Post};
+use super::client::{Hub, Post, Wanted};
 use super::error::{CallError, code};
 use super::login::{self, Ticket};
 use super::settings::Login;
@@ -54,7 +55,7 @@ impl Session {
     }
 
     /// Calls a method as the user we are.
-    pub async fn call(&self, method: &str, params: &[Value]) -> Result<Value, CallError> {
+    pub async fn call<T: Wanted>(&self, method: &str, params: &[Value]) -> Result<T, CallError> {
         self.send(Post::of_call(method, params)).await
     }
 
@@ -72,7 +73,7 @@ impl Session {
             kind: HeaderValue::from_static("application/octet-stream"),
             body: content.to_vec(),
         };
-        let stored = self.send(post).await?;
+        let stored: Value = self.send(post).await?;
         if stored["size"].as_u64() == Some(content.len() as u64) {
             return Ok(());
         }
@@ -81,7 +82,7 @@ impl Session {
     }
 
     /// Sends it; and once more after a login, if the hub did nothing for want of one.
-    async fn send(&self, post: Post) -> Result<Value, CallError> {
+    async fn send<T: Wanted>(&self, post: Post) -> Result<T, CallError> {
         let mut open = self.open.lock().await;
         let session = match open.take() {
             Some(session) => open.insert(session),
@@ -97,7 +98,7 @@ impl Session {
         }
     }
 
-    async fn attempt(&self, session: &mut Open, post: Post) -> Result<Value, CallError> {
+    async fn attempt<T: Wanted>(&self, session: &mut Open, post: Post) -> Result<T, CallError> {
         let headers = headers(&session.ticket, session.number)?;
         let outcome = self.hub.send(post, headers).await;
         if outcome.as_ref().err().is_none_or(CallError::is_answer) {
@@ -110,18 +111,18 @@ impl Session {
     async fn log_in(&self) -> Result<Open, CallError> {
         let ticket = login::log_in(&self.hub, &self.login).await?;
         let who = Post::of_call("getLoggedInUser", &[]);
-        let user = client::typed("getLoggedInUser", self.hub.send(who, headers(&ticket, 0)?).await?)?;
+        let user = self.hub.send(who, headers(&ticket, 0)?).await?;
         Ok(Open { ticket, number: 0, user })
     }
 
     /// The names of what we are allowed.
     pub async fn permissions(&self) -> Result<Vec<String>, CallError> {
-        client::typed("getPerms", self.call("getPerms", &[]).await?)
+        self.call("getPerms", &[]).await
     }
 
     /// Ends a task with its children. One that is over, or unknown, is no error.
     pub async fn cancel_task(&self, task: i64) -> Result<(), CallError> {
-        match self.call("cancelTask", &[json!(task)]).await {
+        match self.call::<IgnoredAny>("cancelTask", &[json!(task)]).await {
             Err(error) if error.is(code::GENERIC) => Ok(()),
             outcome => outcome.map(drop),
         }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::adapters::elsewhere;
+
 /// Its section of the configuration. In the values marked so, `$version` becomes the recipe's version.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,13 +28,13 @@ pub struct Settings {
     #[serde(default = "distro")]
     pub distro: String,
     /// The size of the disk in GB.
-    #[serde(default = "disk_gb")]
+    #[serde(default = "elsewhere::disk_gb")]
     pub disk_gb: u32,
     /// What our tasks and uploads are known by. Every installation that shares the account needs its own.
-    #[serde(default = "mark")]
+    #[serde(default = "elsewhere::mark")]
     pub mark: String,
     /// Seconds between two looks at a task.
-    #[serde(default = "poll_s")]
+    #[serde(default = "elsewhere::poll_s")]
     pub poll_s: u64,
 }
 
@@ -42,18 +44,6 @@ fn target() -> String {
 
 fn distro() -> String {
     "Fedora-$version".to_owned()
-}
-
-fn disk_gb() -> u32 {
-    10
-}
-
-fn mark() -> String {
-    "muster".to_owned()
-}
-
-fn poll_s() -> u64 {
-    30
 }
 
 /// Who logs in, and how.
@@ -111,18 +101,7 @@ impl Settings {
 
     /// What TOML cannot say.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        for (key, value) in [("hub", &self.hub), ("topurl", &self.topurl), ("weburl", &self.weburl)] {
-            if !value.starts_with("https://") && !value.starts_with("http://") {
-                faults.push(format!("{key}: {value:?} is no http address"));
-            }
-        }
-        let is_word = |text: &str| {
-            text.chars().all(|character| character.is_ascii_alphanumeric() || "-_".contains(character))
-        };
-        if self.mark.is_empty() || !is_word(&self.mark) {
-            faults.push(format!("mark: {:?} must be letters, digits and any of - _", self.mark));
-        }
-        faults
+        let addresses = [("hub", &*self.hub), ("topurl", &self.topurl), ("weburl", &self.weburl)];
+        elsewhere::faults(&addresses, &self.mark)
     }
 }

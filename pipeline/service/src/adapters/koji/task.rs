@@ -76,7 +76,7 @@ pub struct Task {
     /// When it was made, in seconds since 1970.
     #[serde(default)]
     pub create_ts: Option<f64>,
-    /// What is asked for, where that was asked for.
+    /// What is asked for; nil where nobody asked the hub for it.
     #[serde(default)]
     pub request: Value,
 }
@@ -97,19 +97,32 @@ pub struct Tree {
     pub children: Vec<Task>,
 }
 
-/// A task with all its children, in one request; `None` when the hub knows nothing of it.
-pub async fn find_tree(hub: &Hub, id: i64) -> Result<Option<Tree>, CallError> {
-    let calls = [
-        ("getTaskInfo", vec![json!(id), keywords(json!({ "request": true }))]),
-        ("getTaskDescendents", vec![json!(id)]),
-    ];
+/// Some tasks with all their children, in one request and in the order asked for; `None` in place of one that the hub
+/// knows nothing of. What was asked for is not read: it is needed of few, and long.
+pub async fn trees(hub: &Hub, ids: &[i64]) -> Result<Vec<Result<Option<Tree>, CallError>>, CallError> {
+    let mut calls = vec![("getTaskInfo", vec![json!(ids)])];
+    calls.extend(ids.iter().map(|id| ("getTaskDescendents", vec![json!(id)])));
     let mut outcomes = hub.multi(&calls).await?.into_iter();
-    let mut next = || outcomes.next().unwrap_or(Ok(Value::Null));
-    let Some(task) = client::typed::<Option<Task>>("getTaskInfo", next()?)? else { return Ok(None) };
-    let descendents = next()?;
-    let mut children: Vec<Task> = client::typed("getTaskDescendents", descendents[id.to_string()].clone())?;
-    children.sort_by_key(|child| child.id);
-    Ok(Some(Tree { task, children }))
+    let tasks: Vec<Option<Task>> = client::typed("getTaskInfo", outcomes.next().unwrap_or(Ok(Value::Null))?)?;
+    if tasks.len() != ids.len() {
+        // To pair them by chance would make tasks vanish that are there.
+        let text = format!("it tells of {} tasks, and {} were asked after", tasks.len(), ids.len());
+        return Err(CallError::Garbled { method: "getTaskInfo".to_owned(), text });
+    }
+    let trees = tasks.into_iter().zip(outcomes).map(|(task, descendents)| {
+        let (Some(task), descendents) = (task, descendents?) else { return Ok(None) };
+        let children = descendents[task.id.to_string()].clone();
+        let mut children: Vec<Task> = client::typed("getTaskDescendents", children)?;
+        children.sort_by_key(|child| child.id);
+        Ok(Some(Tree { task, children }))
+    });
+    Ok(trees.collect())
+}
+
+/// A task with what was asked for; `None` when the hub knows nothing of it.
+pub async fn find(hub: &Hub, id: i64) -> Result<Option<Task>, CallError> {
+    let params = [json!(id), keywords(json!({ "request": true }))];
+    hub.call("getTaskInfo", &params).await
 }
 
 /// Which tasks are listed.

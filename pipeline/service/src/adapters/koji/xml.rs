@@ -1,21 +1,33 @@
-//! Koji's dialect of XML-RPC, to and from JSON values: `nil`, `i8`, strings with their white space.
+//! Koji's dialect of XML-RPC: `nil`, `i8`, strings with their white space.
 //!
-//! A reply is read within limits: no document type, no entities but XML's own five, no depth without end. It must not
-//! know HTTP, sessions or what a call means.
+//! A reply is read while it comes in, each value at once as what is wanted of it, so that what nobody wants takes no
+//! memory; and within limits: no document type, no entities but XML's own five, no depth and no number of values without
+//! end. It must not know HTTP, sessions or what a call means.
 
-use base64::Engine;
+mod value;
+mod outcome;
+
+use std::io::BufRead;
+
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
-use serde_json::{Map, Number, Value};
+use serde::de::DeserializeOwned;
+use serde_json::{Number, Value};
+
+pub use self::outcome::Outcome;
 
 /// How deep values may lie in each other: Koji's deepest replies need about ten levels.
 const DEEPEST: u32 = 64;
 
+/// How many values a reply may have. A tag with 25,000 builds is told in 540,000; each may take a hundred bytes of memory
+/// and seven of the reply.
+const MOST: u32 = 1_000_000;
+
 /// What a reply holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
+pub enum Reply<T = Value> {
     /// The value that a call returned.
-    Value(Value),
+    Value(T),
     /// A fault, by its code and text.
     Fault(i64, String),
 }
@@ -130,9 +142,9 @@ fn escape(text: &mut String, value: &str) {
     }
 }
 
-/// Reads a reply.
-pub fn read_reply(text: &[u8]) -> Result<Reply, Garbled> {
-    let mut parser = Parser::new(text);
+/// Reads a reply, its value as what is wanted of it.
+pub fn read_reply<T: DeserializeOwned>(source: impl BufRead) -> Result<Reply<T>, Garbled> {
+    let mut parser = Parser::new(source);
     parser.open("methodResponse")?;
     let reply = match parser.tag()?.as_str() {
         "params" => {
@@ -145,7 +157,7 @@ pub fn read_reply(text: &[u8]) -> Result<Reply, Garbled> {
         }
         "fault" => {
             parser.open("value")?;
-            let value = parser.value()?;
+            let value: Value = parser.value()?;
             parser.close("fault")?;
             let (Some(code), Some(why)) = (value["faultCode"].as_i64(), value["faultString"].as_str()) else {
                 return garbled("there is a fault without code or text");
@@ -159,8 +171,8 @@ pub fn read_reply(text: &[u8]) -> Result<Reply, Garbled> {
 }
 
 /// Reads a call.
-pub fn read_call(text: &[u8]) -> Result<Call, Garbled> {
-    let mut parser = Parser::new(text);
+pub fn read_call(source: impl BufRead) -> Result<Call, Garbled> {
+    let mut parser = Parser::new(source);
     parser.open("methodCall")?;
     parser.open("methodName")?;
     let method = parser.text("methodName")?;
@@ -175,9 +187,12 @@ pub fn read_call(text: &[u8]) -> Result<Call, Garbled> {
     Ok(Call { method, params })
 }
 
-struct Parser<'a> {
-    reader: Reader<&'a [u8]>,
+struct Parser<R> {
+    reader: Reader<R>,
+    /// The last piece that was read, used again for the next.
+    piece: Vec<u8>,
     depth: u32,
+    values: u32,
 }
 
 enum Token {
@@ -187,17 +202,19 @@ enum Token {
     End,
 }
 
-impl<'a> Parser<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        let mut reader = Reader::from_reader(text);
+impl<R: BufRead> Parser<R> {
+    fn new(source: R) -> Self {
+        let mut reader = Reader::from_reader(source);
         reader.config_mut().expand_empty_elements = true;
-        Parser { reader, depth: 0 }
+        Parser { reader, piece: Vec::new(), depth: 0, values: 0 }
     }
 
     fn token(&mut self) -> Result<Token, Garbled> {
         let broken = |error: &dyn std::fmt::Display| Garbled(format!("it is no XML: {error}"));
         loop {
-            return Ok(match self.reader.read_event().map_err(|error| broken(&error))? {
+            self.piece.clear();
+            let event = self.reader.read_event_into(&mut self.piece);
+            return Ok(match event.map_err(|error| broken(&error))? {
                 Event::Start(tag) => Token::Open(String::from_utf8_lossy(tag.name().as_ref()).into_owned()),
                 // The reader has seen to it that it fits what was opened.
                 Event::End(_) => Token::Close,
@@ -260,83 +277,6 @@ impl<'a> Parser<'a> {
                 Token::End => return garbled("it ends in the middle"),
             }
         }
-    }
-
-    /// What is in an opened `<value>`, up to its end.
-    fn value(&mut self) -> Result<Value, Garbled> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return garbled("its values lie too deep in each other");
-        }
-        let mut text = String::new();
-        let value = loop {
-            match self.token()? {
-                Token::Text(more) => text.push_str(&more),
-                // Without a type it is a string.
-                Token::Close => break Value::String(text),
-                Token::Open(kind) => {
-                    let value = self.typed(&kind)?;
-                    self.close("value")?;
-                    break value;
-                }
-                Token::End => return garbled("it ends in the middle"),
-            }
-        };
-        self.depth -= 1;
-        Ok(value)
-    }
-
-    fn typed(&mut self, kind: &str) -> Result<Value, Garbled> {
-        match kind {
-            "array" => self.array(),
-            "struct" => self.members(),
-            "nil" => self.text(kind).map(|_| Value::Null),
-            "string" | "dateTime.iso8601" => self.text(kind).map(Value::String),
-            "int" | "i4" | "i8" => {
-                let text = self.text(kind)?;
-                let number = text.trim().parse::<i64>();
-                number.map(Value::from).or_else(|_| garbled(format!("{text:?} is no whole number")))
-            }
-            "boolean" => match self.text(kind)?.trim() {
-                "0" => Ok(Value::Bool(false)),
-                "1" => Ok(Value::Bool(true)),
-                other => garbled(format!("{other:?} is neither true nor false")),
-            },
-            "double" => {
-                let text = self.text(kind)?;
-                let number = text.trim().parse().ok().and_then(Number::from_f64);
-                number.map(Value::Number).ok_or_else(|| Garbled(format!("{text:?} is no number")))
-            }
-            "base64" => {
-                let text: String = self.text(kind)?.split_whitespace().collect();
-                let bytes = base64::engine::general_purpose::STANDARD.decode(text);
-                let bytes = bytes.map_err(|error| Garbled(format!("it is no base64: {error}")))?;
-                Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()))
-            }
-            other => garbled(format!("nobody knows the type <{other}>")),
-        }
-    }
-
-    fn array(&mut self) -> Result<Value, Garbled> {
-        let mut values = Vec::new();
-        self.open("data")?;
-        while self.opened("value", "data")? {
-            values.push(self.value()?);
-        }
-        self.close("array")?;
-        Ok(Value::Array(values))
-    }
-
-    fn members(&mut self) -> Result<Value, Garbled> {
-        let mut members = Map::new();
-        while self.opened("member", "struct")? {
-            self.open("name")?;
-            let name = self.text("name")?;
-            self.open("value")?;
-            members.insert(name, self.value()?);
-            self.close("member")?;
-        }
-        Ok(Value::Object(members))
     }
 }
 

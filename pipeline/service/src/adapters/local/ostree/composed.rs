@@ -44,7 +44,8 @@ async fn pull(workshop: &Workshop, composed: &Composed) -> Result<Artifact> {
     let wanted = format!("{reference}@{commit}");
     workshop
         .run("ostree", |ostree| ostree.args(["pull", &to, "--mirror", "--depth=0", "composed", &wanted]))
-        .await?;
+        .await
+        .with_context(|| format!("cannot read {wanted} from {repository}"))?;
     workshop.run("ostree", |ostree| ostree.args(["remote", "delete", &to, "composed"])).await?;
     finish_archive(workshop, commit).await
 }
