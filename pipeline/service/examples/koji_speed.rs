@@ -89,10 +89,9 @@ async fn note(builder: &KojiBuilder, task: i64) -> Result<String> {
     // What rows keep of it, of a build for one architecture.
     let handle = json!({ "task": task, "key": format!("lab/43.{task}/build/x86_64"), "mark": "", "made": 0,
         "version": "43", "name": "Lab", "release": "1", "arches": ["x86_64"], "forms": ["qcow2"], "scratch": true });
-    match builder.observe(&Handle(format!("koji:{handle}"))).await? {
-        Observation::Slow { note, .. } => Ok(note),
-        other => bail!("task {task}: {other:?}"),
-    }
+    let seen = builder.observe(&Handle(format!("koji:{handle}"))).await?;
+    let Observation::Slow { note, .. } = seen else { bail!("task {task}: {seen:?}") };
+    Ok(note)
 }
 
 /// How many requests the hub has had.

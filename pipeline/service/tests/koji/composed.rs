@@ -123,7 +123,7 @@ async fn what_koji_composed_becomes_an_archive_and_disks_on_this_machine() {
     );
     let raw = of_form(Form::Raw);
     assert!(raw.size > 1 << 20 && of_form(Form::Qcow2).size > 1 << 16, "{:?}", output.artifacts);
-    let packages: Vec<String> = output.packages.iter().map(|package| package.nvr()).collect();
+    let packages: Vec<String> = output.packages.iter().map(muster_flow::build::Package::nvr).collect();
     assert_eq!(packages, ["bash-5.3.0-2.mm43"]);
     let record = output.koji.unwrap();
     assert_eq!((record.task, record.method.as_str()), (33, "runroot"));
