@@ -56,6 +56,7 @@ impl<W: Pretend> Port<W> for Adapter {
         let mut answer_lost = false;
         {
             let mut state = self.world.state();
+            *state.asked.entry(key.0.clone()).or_default() += 1;
             match state.fault_of(&key.0) {
                 Some(Fault::Flaky(left)) if *left > 0 => {
                     *left -= 1;

@@ -10,8 +10,10 @@ pub struct World(Arc<Mutex<State>>);
 /// Everything outside.
 #[derive(Debug, Default)]
 pub struct State {
-    /// How often work was really begun, by key. More than once is a fault of the service.
+    /// How often work was really begun, by key. More than once is a fault of the adapters.
     pub begun: BTreeMap<String, u32>,
+    /// How often it was asked for, by key, begun or not. More than once without a death or a fault is one of the service.
+    pub asked: BTreeMap<String, u32>,
     /// How often work was looked at, by key.
     pub looks: BTreeMap<String, u32>,
     /// Work that was ended by a cancellation.

@@ -256,6 +256,21 @@ async fn a_killed_job_leaves_no_machine_and_can_be_begun_again() {
     assert!(!folder.exists(), "cancelling removes what the job left");
 }
 
+#[tokio::test]
+async fn a_machine_that_is_killed_in_the_middle_of_a_boot_is_not_the_images_fault() {
+    let ground = Ground::new("boot_limit_s = 100\n");
+    let handle = ground.begin(&ground.request(Form::Raw, &hanging_disk())).await;
+    let folder = fs::canonicalize(&handle.0).unwrap();
+    let console = || fs::read_to_string(folder.join("console.log")).unwrap_or_default();
+    until("the guest's words", || console().contains("this is as far as I go")).await;
+    let machines = machines(&folder);
+    assert_eq!(machines.len(), 1);
+    signal(machines[0], rustix::process::Signal::KILL);
+    let Observation::Failed(reason) = ground.finish(&handle).await else { panic!("it was judged") };
+    assert!(reason.contains("QEMU was killed from outside"), "{reason}");
+    assert_eq!(report(&handle.0).knowledge, Knowledge::Unknown(reason));
+}
+
 fn distribution() -> Option<PathBuf> {
     let found = std::env::var_os("MUSTER_TEST_DISTRIBUTION").map(PathBuf::from);
     if found.is_none() {
@@ -312,7 +327,12 @@ fn shipped(build: &BuildOutput, form: Form) -> SmoketestRequest {
     request
 }
 
-fn expect_all_green(output: &SmoketestOutput) {
+/// Every test that was asked for is green, and there were some.
+fn expect_all_green(request: &SmoketestRequest, output: &SmoketestOutput) {
+    let asked: Vec<&str> = request.tests.iter().map(|test| test.name.as_str()).collect();
+    let answered: Vec<&str> = output.results.iter().map(|result| result.name.as_str()).collect();
+    assert_eq!(answered, asked);
+    assert!(asked.len() > 3, "{asked:?}");
     for result in &output.results {
         assert_eq!(result.colour, Colour::Green, "{}: {}", result.name, result.log);
     }
@@ -361,8 +381,7 @@ async fn the_small_distribution_passes_the_shipped_smoketests_in_two_cells() {
     let before = fs::read(&request.artifact.path).unwrap();
 
     let bios = ground.output(&request).await;
-    expect_all_green(&bios);
-    assert_eq!(bios.results.len(), request.tests.len());
+    expect_all_green(&request, &bios);
     assert_eq!(bios.place, "qemu (tcg)");
     assert!(bios.boot_ms > 1000, "{}", bios.boot_ms);
     assert_eq!(fs::read(&request.artifact.path).unwrap(), before, "the artifact was written to");
@@ -403,7 +422,7 @@ async fn a_container_image_is_tested_in_a_sandbox_of_its_own() {
     let alone = "[ \"$(ls /sys/class/net 2>/dev/null | grep -vx lo)\" = '' ] && ! grep -q : /proc/net/route";
     request.tests.push(Test { script: alone.to_owned(), ..trivial("alone") });
     let output = ground.output(&request).await;
-    expect_all_green(&output);
+    expect_all_green(&request, &output);
     assert_eq!(output.place, "sandbox");
     assert!(output.results.iter().any(|result| result.name == "packages"));
 }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster::adapters::fedora_messaging::consumer::Event;
 use muster::adapters::fedora_messaging::publisher::Publisher;
 use muster::adapters::fedora_messaging::settings::Tls;
 use muster::clock::Clock;
-use muster::port::Port;
+use muster::port::{Fault, Port};
 use muster::program::Program;
 use muster_flow::step::StepKey;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,22 +27,32 @@ async fn a_broker_that_restarts_in_the_middle_costs_nothing() {
     let Some(bench) = Bench::new(&Hold::Alone) else { return };
     bench.declare().await;
     let publisher = Publisher::new(bench.settings.clone(), Clock::system());
-    let step = |number: u32| StepKey(format!("cloud-base/1/announce/{number}"));
     let collector = bench.collect();
-    for number in 0..20 {
-        publisher.ensure(&step(number), &ended()).await.unwrap();
-    }
-    Program::new(&manage).arg("restart").limit(Duration::from_mins(2)).run().await.unwrap();
-    for number in 20..40 {
-        // As the engine does it: a fault that may pass is tried again.
-        let mut tries = 0;
-        while let Err(fault) = publisher.ensure(&step(number), &ended()).await {
-            tries += 1;
-            assert!(tries < 40, "{fault}");
-            tokio::time::sleep(Duration::from_millis(250)).await;
+    let restarted = AtomicBool::new(false);
+    let restart = async {
+        Program::new(&manage).arg("restart").limit(Duration::from_mins(2)).run().await.unwrap();
+        restarted.store(true, Ordering::Relaxed);
+    };
+    // One message after the other: before the broker goes, while it is away, and when it is back.
+    let publish = async {
+        let (mut sent, mut refused, mut after) = (0, 0, 0);
+        while after < 5 {
+            let step = StepKey(format!("cloud-base/1/announce/{sent}"));
+            let is_back = restarted.load(Ordering::Relaxed);
+            match publisher.ensure(&step, &ended()).await {
+                Ok(_) => (sent, after) = (sent + 1, after + usize::from(is_back)),
+                // As the engine does it: a fault that may pass is tried again.
+                Err(Fault::Retry(_) | Fault::Away(_)) => refused += 1,
+                Err(Fault::GiveUp(reason)) => panic!("{reason}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-    collector.until("all messages", |collected| collected.messages.len() == 40).await;
+        (sent, refused)
+    };
+    let ((sent, refused), ()) = tokio::join!(publish, restart);
+    assert!(refused > 0, "the broker was never away");
+    assert!(sent > 10, "nothing was sent before the broker went: {sent}");
+    collector.until("all messages", |collected| collected.messages.len() == sent).await;
     let collected = collector.end().await;
     assert!(
         collected.events.iter().any(|event| matches!(event, Event::Lost(..))),

@@ -9,7 +9,7 @@ use muster_lab::brink::{Brink, End};
 use muster_lab::database::{self, Database};
 use muster_lab::world::Manners;
 
-use crate::service::runtime;
+use crate::service::{check_asked, runtime};
 use crate::story::Telling;
 
 /// How many tellings go on at once.
@@ -59,6 +59,7 @@ fn whenever_it_dies_on_sqlite_everything_is_done_once() {
         while let Some(telling) = die_once(database::sqlite().unwrap(), Manners::Looks, brink.beside()).await
         {
             telling.check().await;
+            check_asked(&telling.world, 1, &telling.brink.last_words());
         }
     };
     std::thread::scope(|scope| {
@@ -78,6 +79,16 @@ async fn however_often_it_dies_everything_is_done_once() {
         }
         telling.check().await;
         check_deaths(&telling.brink, telling.database.kind);
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_die_asks_for_everything_once() {
+    for database in database::each().await.unwrap() {
+        let telling = Telling::begin(database, Manners::Looks, Brink::default()).await;
+        telling.live().await;
+        telling.check().await;
+        check_asked(&telling.world, 0, telling.database.kind);
     }
 }
 

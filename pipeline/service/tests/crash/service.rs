@@ -1,5 +1,6 @@
 //! A process of the service over a pretend world, and what the world asks of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -163,6 +164,31 @@ pub async fn check(database: &Database, world: &World, clock: &Clock) {
     // How many scratch candidates the two messages make depends on when they are digested; not none, and not more.
     assert!((2..=4).contains(&(candidates.len() - releases)), "{story}: {}", candidates.len());
     check_done_once(world, 6, story);
+    check_recorded(&store, world, story).await;
+}
+
+/// Whatever was begun outside had a committed row, and whatever a row says is done was begun.
+pub async fn check_recorded(store: &Store, world: &World, story: &str) {
+    let mut rows = Vec::new();
+    for candidate in store.candidates(100).await.unwrap() {
+        rows.extend(store.step_rows(&candidate.id).await.unwrap());
+    }
+    let state = world.state();
+    let recorded: BTreeSet<&str> = rows.iter().map(|row| row.key.0.as_str()).collect();
+    let begun: BTreeSet<&str> = state.begun.keys().map(String::as_str).collect();
+    let unrecorded: Vec<_> = begun.difference(&recorded).collect();
+    assert!(unrecorded.is_empty(), "{story}: begun without a row: {unrecorded:?}");
+    let done = rows.iter().filter(|row| row.state == "succeeded").map(|row| row.key.0.as_str());
+    let pretended: Vec<_> = done.filter(|key| !begun.contains(key)).collect();
+    assert!(pretended.is_empty(), "{story}: done and never begun: {pretended:?}");
+}
+
+/// That nothing was asked for more often than once, and once more for each death in the middle of it.
+pub fn check_asked(world: &World, deaths: u32, story: &str) {
+    let state = world.state();
+    assert!(!state.asked.is_empty());
+    let often: Vec<_> = state.asked.iter().filter(|(_, times)| **times > 1 + deaths).collect();
+    assert!(often.is_empty(), "{story}: asked for again and again: {often:?}");
 }
 
 /// No work was begun twice, and as many pointers were moved as there are, each once, a stream's own after the others.

@@ -13,7 +13,7 @@ use muster_lab::database::Database;
 use muster_lab::world::{Fault, Manners, World};
 use muster_specimen::{recipe, waiver};
 
-use crate::service::{self, Service, TURNS, ask, check_done_once};
+use crate::service::{self, Service, TURNS, ask, check_done_once, check_recorded};
 
 /// One test is red in this cell until ada forgives it.
 const RED: &str = "smoketest/x86_64/bios";
@@ -141,6 +141,7 @@ impl Telling {
         let tries = cloud.smoketests().map(|step| step.key.generation());
         assert_eq!(tries.collect::<Vec<_>>(), [1, 2], "{story}");
         check_done_once(&self.world, 3, &story);
+        check_recorded(&store, &self.world, &story).await;
         let messages = self.world.state().messages.values().filter(|(_, times)| *times != 1).count();
         assert_eq!(messages, 0, "{story}: a message was sent twice");
         store.close().await;

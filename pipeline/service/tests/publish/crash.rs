@@ -105,7 +105,7 @@ const CHILD: [&str; 4] = ["--exact", "crash::child_that_publishes", "--ignored",
 
 /// Kills one process after the other, each a little later, until one ends by itself; looks after each kill; then
 /// lets one publish undisturbed.
-async fn kill_again_and_again(folder: &Path, settings: &str, upload: &UploadRequest, look: impl Fn()) {
+async fn kill_again_and_again(folder: &Path, settings: &str, upload: &UploadRequest, look: impl AsyncFn()) {
     fs::write(folder.join("settings.toml"), settings).unwrap();
     fs::write(folder.join("request.json"), serde_json::to_vec(upload).unwrap()).unwrap();
     let mut cut_short = 0;
@@ -115,7 +115,7 @@ async fn kill_again_and_again(folder: &Path, settings: &str, upload: &UploadRequ
         tokio::time::sleep(delay).await;
         let has_ended = running.has_ended();
         running.kill().await;
-        look();
+        look().await;
         if has_ended {
             break;
         }
@@ -135,7 +135,7 @@ async fn no_reader_of_a_mirror_sees_half_a_file_whenever_the_process_is_killed()
     let root = folder.path().join("mirror");
     let settings = format!("{MIRROR}root = \"{}\"\n", root.display());
     let public = root.join("linux/releases/43/Cloud/x86_64/images/Murmur-43-20261121.0.x86_64.qcow2");
-    kill_again_and_again(folder.path(), &settings, &upload, || {
+    kill_again_and_again(folder.path(), &settings, &upload, async || {
         if let Ok(found) = fs::metadata(&public) {
             assert_eq!(found.len(), content.len() as u64, "a reader saw half a file");
         }
@@ -155,8 +155,15 @@ async fn a_ref_leads_to_a_whole_commit_whenever_the_process_is_killed() {
     let upload = ostree::commit(folder.path(), "43.20261121.0", "one").await;
     let repository = folder.path().join("ostree");
     let settings = format!("{}repository = \"{}\"\n", ostree::OSTREE, repository.display());
-    kill_again_and_again(folder.path(), &settings, &upload, || {}).await;
-    ostree::ostree(&repository, "fsck").run().await.unwrap();
+    kill_again_and_again(folder.path(), &settings, &upload, async || {
+        if repository.join("refs/heads").join(ostree::REF).exists() {
+            ostree::ostree(&repository, "fsck").run().await.unwrap();
+            let whole =
+                ostree::ostree(&repository, "ls").args(["-R", ostree::REF]).run().await.unwrap().text();
+            assert!(whole.contains("/usr/large"), "{whole}");
+        }
+    })
+    .await;
     let refs = ostree::ostree(&repository, "refs").run().await.unwrap().text();
     assert_eq!(refs.trim(), ostree::REF);
 }
@@ -167,10 +174,21 @@ async fn a_tag_leads_to_a_whole_image_whenever_the_process_is_killed() {
     let registry = DockerRegistry::start("").await;
     let image = registry::image(folder.path(), "x86_64", &[vec![5; 3_000_000], vec![6; 1_000_000]]);
     let upload = registry::release("43.20261121.0", vec![image]);
-    kill_again_and_again(folder.path(), &registry.settings(""), &upload, || {}).await;
-    let place = format!("docker://{}/murmur/base:stable", registry.host);
-    let copy = format!("dir:{}", folder.path().join("copy").display());
-    registry::skopeo(&["copy", "--src-tls-verify=false", &place, &copy]).await;
+    let copy = async |tag: &str| {
+        let (place, copy) =
+            (format!("docker://{}/murmur/base:{tag}", registry.host), folder.path().join(tag));
+        let to = format!("dir:{}", copy.display());
+        registry::skopeo(&["copy", "--src-tls-verify=false", &place, &to]).await;
+        fs::read_dir(copy).unwrap().count()
+    };
+    kill_again_and_again(folder.path(), &registry.settings(""), &upload, async || {
+        for tag in registry.tags("murmur/base").await {
+            // Two layers, the configuration, the manifest and skopeo's own file.
+            assert_eq!(copy(&tag).await, 5, "{tag} leads to half an image");
+        }
+    })
+    .await;
+    assert_eq!(registry.tags("murmur/base").await, ["43", "43-20261121.0", "latest", "stable"]);
 }
 
 #[tokio::test]

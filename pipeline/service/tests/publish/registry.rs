@@ -63,6 +63,17 @@ impl DockerRegistry {
         settings(&self.host, more)
     }
 
+    /// The tags of a repository, in order.
+    pub async fn tags(&self, repository: &str) -> Vec<String> {
+        let url = format!("http://{}/v2/{repository}/tags/list", self.host);
+        let listed: Value = crate::ground::reqwest_get(&url).await.json().await.unwrap();
+        let tags =
+            listed["tags"].as_array().into_iter().flatten().map(|tag| tag.as_str().unwrap().to_owned());
+        let mut tags: Vec<String> = tags.collect();
+        tags.sort();
+        tags
+    }
+
     /// Where the registry keeps a blob.
     fn blob(&self, digest: &str) -> PathBuf {
         let blobs = self.folder.path().join("storage/docker/registry/v2/blobs/sha256");
@@ -146,19 +157,15 @@ async fn an_index_of_two_architectures_is_pushed_by_digest_and_then_tagged() {
     let upload = release("43.20261121.0", images.clone());
     let uploaded = ground.upload(&upload).await.unwrap();
     assert_eq!(uploaded[0].location, format!("{}/murmur/base@sha256:{}", registry.host, images[0].digest));
-    let tags = format!("http://{}/v2/murmur/base/tags/list", registry.host);
-    let tagged =
-        async || crate::ground::reqwest_get(&tags).await.json::<Value>().await.unwrap()["tags"].clone();
-    assert_eq!(tagged().await, Value::Null, "a tag names an upload");
+    let tagged = async || registry.tags("murmur/base").await;
+    assert_eq!(tagged().await, [""; 0], "a tag names an upload");
     let checked = ground.verify(&upload, &uploaded).await.unwrap().checked;
     assert_eq!(checked.len(), 3, "{checked:?}");
-    assert_eq!(tagged().await, Value::Null, "a tag names a verified upload");
+    assert_eq!(tagged().await, [""; 0], "a tag names a verified upload");
 
     let pointers = ground.promote(&upload, &uploaded, "stable").await.unwrap().pointers;
     assert_eq!(pointers.len(), 4, "{pointers:?}");
-    let mut tags: Vec<String> = serde_json::from_value(tagged().await).unwrap();
-    tags.sort();
-    assert_eq!(tags, ["43", "43-20261121.0", "latest", "stable"]);
+    assert_eq!(tagged().await, ["43", "43-20261121.0", "latest", "stable"]);
 
     let place = format!("docker://{}/murmur/base:stable", registry.host);
     let index = skopeo(&["inspect", "--raw", "--tls-verify=false", &place]).await;
@@ -238,7 +245,7 @@ async fn a_layer_that_changed_since_the_build_is_not_pushed() {
     let fault = ground.upload(&upload).await.unwrap_err();
     assert!(!registry.blob(&sha256(&layer)).exists());
     assert!(!registry.blob(&sha256(&[8; 5000])).exists());
-    assert!(matches!(fault, Fault::Retry(_) | Fault::GiveUp(_)));
+    assert!(fault.to_string().contains("CHANGEME"), "{fault}");
 }
 
 /// Passes bytes on to a registry; while it is set to cut, a connection ends after 100 kB from the client.

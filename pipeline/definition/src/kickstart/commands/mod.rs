@@ -88,3 +88,52 @@ fn exactly_one(values: &super::values::Values, keys: &[&str]) -> Result<(), Faul
     let options: Vec<String> = keys.iter().map(|key| format!("--{key}=VALUE")).collect();
     Err(Fault::new("the line does not say which", format!("add one of {}", options.join(", "))))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::row::Releases;
+    use super::*;
+    use crate::kickstart::flatten;
+
+    /// Releases between which every description of a command has begun or ended.
+    const RELEASES: [&str; 16] = [
+        "F8", "F12", "RHEL6", "F14", "F17", "F20", "RHEL7", "F23", "F28", "RHEL8", "F33", "RHEL9", "F39",
+        "RHEL10", "F43", "F46",
+    ];
+
+    /// The releases that read a line.
+    fn read_as(line: &str) -> Vec<Syntax> {
+        let text = BTreeMap::from([("root.ks".to_owned(), format!("{line}\n"))]);
+        let releases = RELEASES.map(|release| release.parse::<Syntax>().unwrap());
+        releases.into_iter().filter(|release| flatten("root.ks", &text, *release).is_ok()).collect()
+    }
+
+    #[test]
+    fn every_command_and_every_option_stands_in_a_line_that_is_compared_with_pykickstart() {
+        let lines =
+            include_str!("../../../tests/lines.txt").lines().filter(|line| !line.starts_with(['#', '%']));
+        let lines: Vec<(Vec<&str>, Vec<Syntax>)> =
+            lines.map(|line| (line.split_whitespace().collect(), read_as(line))).collect();
+        let mut missing = Vec::new();
+        for command in COMMANDS.iter().copied().flatten() {
+            let of = |name: &str, option: &str, releases: Releases| {
+                lines.iter().any(|(words, read_as)| {
+                    let is_there = words.iter().any(|word| word.split('=').next() == Some(option));
+                    words[0] == name && is_there && read_as.iter().any(|release| releases.include(*release))
+                })
+            };
+            for name in command.names {
+                if !of(name, name, command.releases) {
+                    missing.push(format!("{name} as {:?}", command.releases));
+                }
+                for row in command.rows.iter().filter(|row| !row.is_word()) {
+                    let unwritten = row.spellings.iter().filter(|option| !of(name, option, row.releases));
+                    missing.extend(unwritten.map(|option| format!("{name} {option} as {:?}", row.releases)));
+                }
+            }
+        }
+        assert_eq!(missing, [""; 0], "write a line of each into tests/lines.txt");
+    }
+}

@@ -107,6 +107,11 @@ pub enum BuildError {
         /// The log's own lines.
         lines: String,
     },
+    /// Somebody, or the kernel, ended the program that installs packages.
+    #[error(
+        "dnf was killed from outside, perhaps because memory ran out; nothing is wrong with the packages:\n{0}"
+    )]
+    Killed(String),
     /// An image that boots needs a kernel.
     #[error("no kernel is installed, so the image cannot boot: add kernel to the packages")]
     NoKernel,

@@ -12,8 +12,8 @@ const SHOWN: usize = 20;
 
 /// Judges a run by its log and its exit code. Gives what a person should know about a run that went well.
 pub fn judge(log: &str, code: Option<i32>, place: &Path) -> Result<Vec<String>> {
-    // dnf ends with 0 when a package's %post or %posttrans failed, and a full disk makes scripts fail.
-    if let Some(error) = disk_full(log, place).or_else(|| scriptlet(log)) {
+    // dnf ends with 0 when a package's %post or %posttrans failed, and a full disk makes scripts fail, as does a kill.
+    if let Some(error) = disk_full(log, place).or_else(|| killed(log, code)).or_else(|| scriptlet(log)) {
         return Err(error);
     }
     if code == Some(0) {
@@ -62,6 +62,10 @@ fn disk_full(log: &str, place: &Path) -> Option<BuildError> {
     let full = |line: &&str| line.contains("more space needed on the") || line.contains(NO_SPACE);
     let lines = matching(log, full)?;
     Some(BuildError::DiskFull { place: place.display().to_string(), lines })
+}
+
+fn killed(log: &str, code: Option<i32>) -> Option<BuildError> {
+    code.is_none().then(|| BuildError::Killed(last_lines(log)))
 }
 
 fn repository(log: &str) -> Option<BuildError> {
@@ -172,6 +176,14 @@ cp: error writing '/boot/a': No space left on device
 warning: %posttrans(kernel-core-6.1-1.x86_64) scriptlet failed, exit status 1
 ";
         assert!(said(log, 0).starts_with("the disk of this machine is full (/build)"), "{}", said(log, 0));
+    }
+
+    #[test]
+    fn a_run_that_was_killed_is_not_the_packages_fault() {
+        let error = judge("  Installing       : bash-5.2-1.x86_64      3/31\n", None, Path::new("/build"));
+        let said = error.unwrap_err().to_string();
+        assert!(said.starts_with("dnf was killed from outside, perhaps because memory ran out"), "{said}");
+        assert!(said.ends_with("bash-5.2-1.x86_64      3/31"), "{said}");
     }
 
     #[test]

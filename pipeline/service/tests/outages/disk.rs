@@ -1,0 +1,133 @@
+//! The disk fills up, while the service waits and while it is at work.
+
+use std::fs;
+
+use muster::clock::Clock;
+use muster::program::{Finished, Program, Running};
+use muster::store::Store;
+use muster_flow::candidate::{Outcome, Stage};
+
+use crate::site::{Site, given, release_of, trigger};
+
+/// A service whose state, database and all, lies on a disk of some MiB, which only it and its commands see.
+struct SmallDisk {
+    site: Site,
+    service: Running,
+}
+
+impl SmallDisk {
+    fn begin(mib: u32) -> Option<SmallDisk> {
+        given("MUSTER_TEST_POSTGRES")?;
+        let site = Site::new(|folder| format!("sqlite://{}/state/muster.db", folder.display()), "")?;
+        let script =
+            format!("mount -t tmpfs -o size={mib}m tmpfs \"$1\" && exec \"$2\" --config \"$3\" serve");
+        let service = Program::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"])
+            .arg(site.state())
+            .args([env!("CARGO_BIN_EXE_muster"), &site.config()]);
+        let service = site.spawn(service);
+        Some(SmallDisk { site, service })
+    }
+
+    /// Where a file of the disk is seen from outside.
+    fn outside(&self, name: &str) -> String {
+        format!("/proc/{}/root{}/{name}", self.service.id().unwrap(), self.site.state().display())
+    }
+
+    /// Runs something where the disk is seen.
+    async fn run(&self, program: &str, args: &[&str]) -> Finished {
+        let service = self.service.id().unwrap().to_string();
+        let inside = Program::new("nsenter").args(["-t", &service, "-m", "--", program]).args(args);
+        inside.limit(std::time::Duration::from_mins(1)).run_any().await.unwrap()
+    }
+
+    async fn muster(&self, args: &[&str]) -> Finished {
+        let config = self.site.config();
+        let args: Vec<&str> = ["--config", &config].into_iter().chain(args.iter().copied()).collect();
+        self.run(env!("CARGO_BIN_EXE_muster"), &args).await
+    }
+
+    /// Takes all the room that is left.
+    async fn fill(&self) {
+        let ballast = format!("of={}/ballast", self.site.state().display());
+        self.run("dd", &["if=/dev/zero", &ballast, "bs=4096"]).await;
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.outside("ballast")).unwrap();
+    }
+}
+
+fn stderr(finished: &Finished) -> String {
+    String::from_utf8_lossy(&finished.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_again() {
+    let Some(mut small) = SmallDisk::begin(3) else { return };
+    small.site.until_healthy().await;
+    let first = small.muster(&trigger("before it was full")).await;
+    assert_eq!(first.code, Some(0), "{}", stderr(&first));
+    small.site.until_weighed("before it was full").await;
+
+    small.fill().await;
+    small.site.until_logged("database or disk is full").await;
+    let second = small.muster(&trigger("while it was full")).await;
+    assert_eq!(second.code, Some(1), "{}", second.text());
+    assert!(stderr(&second).contains("disk is full"), "{}", stderr(&second));
+    // What is known is shown all the same.
+    small.site.until_weighed("before it was full").await;
+    assert!(!small.service.has_ended(), "{}", small.site.log());
+
+    small.make_room();
+    let third = small.muster(&trigger("after it was full")).await;
+    assert_eq!(third.code, Some(0), "{}", stderr(&third));
+    small.site.until_weighed("after it was full").await;
+    let (_, changes) = small.site.get("/api/changes").await.unwrap();
+    assert!(changes.contains("before it was full"), "{changes}");
+    assert!(!changes.contains("while it was full"), "what was refused is there: {changes}");
+    small.service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_in_the_middle_of_a_build_is_not_the_images_fault_and_publishes_nothing_half() {
+    let Some(mut small) = SmallDisk::begin(400) else { return };
+    small.site.until_healthy().await;
+    let asked = small.muster(&crate::site::release()).await;
+    assert_eq!(asked.code, Some(0), "{}", stderr(&asked));
+    let job = small.site.until("the build", async || {
+        let listed = fs::read_dir(small.outside("jobs/build"));
+        eprintln!("DEBUG {:?} {:?}", small.outside("jobs/build"), listed.as_ref().map(|_| ()));
+        let jobs = listed.ok()?;
+        let job = jobs.map(|entry| entry.unwrap().path()).next()?;
+        let progress = fs::read_to_string(job.join("progress")).unwrap_or_default();
+        progress.contains("installing package").then_some(job)
+    });
+    let job = job.await;
+    small.fill().await;
+    assert!(!job.join("result.json").exists(), "the build was over before the disk was full");
+    small.site.until_logged("disk is full").await;
+    assert!(!small.service.has_ended(), "{}", small.site.log());
+    small.make_room();
+
+    let database = format!("sqlite://{}", small.outside("muster.db"));
+    let store = Store::open(&database, Clock::system()).await.unwrap();
+    let candidate = small.site.until_finished(&store).await;
+    let Stage::Finished(Outcome::BuildFailed(reason)) = candidate.stage() else {
+        panic!("{:?}: {}", candidate.stage(), small.site.log())
+    };
+    assert!(reason.contains("the disk of this machine is full"), "{reason}");
+    assert_eq!(small.site.public().await.tags.len(), 0);
+    let build = candidate.builds().next().unwrap().key.to_string();
+    let again = small.muster(&["--as", "ada", "retry", &build]).await;
+    assert_eq!(again.code, Some(0), "{}", stderr(&again));
+    let candidate = small.site.until("the second build", async || {
+        let candidate = release_of(&store).await.unwrap();
+        (candidate.stage() == Stage::Finished(Outcome::Published)).then_some(candidate)
+    });
+    let candidate = candidate.await;
+    assert_eq!(small.site.public().await.tags.len(), 4);
+    assert!(candidate.announcements().all(|step| step.output().is_some()), "a message is lost");
+    store.close().await;
+    small.service.kill().await;
+}
