@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use muster::clock::Clock;
+use muster::planner::Turn;
+use muster_flow::build::Build;
+use muster_flow::step::{Handle, Place, Work};
 use muster_lab::database::{self, Database};
 use muster_lab::world::World;
 
@@ -37,6 +40,36 @@ async fn four_processes_on_one_database_do_everything_once() {
             process.join().unwrap();
         }
         check(&database, &world, &clock).await;
+    }
+}
+
+#[tokio::test]
+async fn what_one_process_has_claimed_another_takes_only_when_the_lease_has_run_out() {
+    for database in database::each().await.unwrap() {
+        let (world, clock) = (World::default(), clock());
+        ask(&database, &clock).await;
+        let mut one = Service::start(&database, &world, &clock).await;
+        while one.planner.turn().await.unwrap() == Turn::Moved {}
+        let other = Service::start(&database, &world, &clock).await;
+        let builds = (Build::NAME, Place::Here);
+        let claimed = one.store.claim_wanted(builds, 1).await.unwrap();
+        assert_eq!(claimed.len(), 1);
+        let keys = async || -> Vec<_> {
+            other
+                .store
+                .claim_wanted(builds, 100)
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|claimed| claimed.key)
+                .collect()
+        };
+        assert!(!keys().await.contains(&claimed[0].key), "{}: two drive one step", database.kind);
+        clock.advance(SignedDuration::from_mins(1));
+        assert!(keys().await.contains(&claimed[0].key), "{}: what the dead had is lost", database.kind);
+        let (now, handle) = (clock.now(), Handle("late".to_owned()));
+        let is_believed = one.store.begun(&claimed[0], &handle, (now, now)).await.unwrap();
+        assert!(!is_believed, "{}: who came too late is believed", database.kind);
     }
 }
 

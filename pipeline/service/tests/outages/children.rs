@@ -1,7 +1,7 @@
 //! Child processes are killed in the middle: what they did is done again, or it is said what became of them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use muster::clock::Clock;
 use muster::program::Running;
@@ -10,6 +10,9 @@ use muster_flow::candidate::{Outcome, Stage};
 use muster_lab::database::{self, Database};
 
 use crate::site::{Site, kill};
+
+/// Words of the command line of whoever installs packages.
+const DNF: &str = "/dnf --assumeyes";
 
 /// A service whose build is in the middle of installing packages.
 struct Installing {
@@ -28,8 +31,8 @@ impl Installing {
         site.release().await;
         let service = site.serve();
         let job = site.until_at_work("build").await;
-        site.until("the first package", async || progress(&job).contains("installing package").then_some(()))
-            .await;
+        let is_dnf = |(_, line): &(i32, String)| line.contains(DNF);
+        site.until("dnf at work", async || site.processes().iter().any(is_dnf).then_some(())).await;
         Some(Installing { site, store, service, job, _database: database })
     }
 
@@ -47,10 +50,6 @@ impl Installing {
     }
 }
 
-fn progress(job: &Path) -> String {
-    fs::read_to_string(job.join("progress")).unwrap_or_default()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_build_that_is_killed_in_the_middle_is_begun_again_and_publishes_once() {
     let Some(mut at_work) = Installing::begin().await else { return };
@@ -66,7 +65,7 @@ async fn a_build_that_is_killed_in_the_middle_is_begun_again_and_publishes_once(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_installer_that_is_killed_is_not_the_packages_fault_and_the_build_can_be_tried_again() {
     let Some(mut at_work) = Installing::begin().await else { return };
-    at_work.kill("/dnf --assumeyes");
+    at_work.kill(DNF);
     let candidate = at_work.site.until_finished(&at_work.store).await;
     let Stage::Finished(Outcome::BuildFailed(reason)) = candidate.stage() else {
         panic!("{:?}: {}", candidate.stage(), at_work.site.log())

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster::program::Program;
@@ -130,17 +133,28 @@ async fn kill_again_and_again(folder: &Path, settings: &str, upload: &UploadRequ
 #[tokio::test]
 async fn no_reader_of_a_mirror_sees_half_a_file_whenever_the_process_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let content: Vec<u8> = (0..1_500_000_u32).flat_map(|number| (number ^ 0x5a5a).to_le_bytes()).collect();
+    let content: Vec<u8> = (0..6_000_000_u32).flat_map(|number| (number ^ 0x5a5a).to_le_bytes()).collect();
     let upload = release(folder.path(), "Murmur", "43.20261121.0", &content);
     let root = folder.path().join("mirror");
     let settings = format!("{MIRROR}root = \"{}\"\n", root.display());
     let public = root.join("linux/releases/43/Cloud/x86_64/images/Murmur-43-20261121.0.x86_64.qcow2");
-    kill_again_and_again(folder.path(), &settings, &upload, async || {
-        if let Ok(found) = fs::metadata(&public) {
-            assert_eq!(found.len(), content.len() as u64, "a reader saw half a file");
-        }
-    })
-    .await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    // A kill in the instant in which half a file is there would be luck; a reader who looks all the time needs none.
+    let reader = {
+        let (public, is_over) = (public.clone(), Arc::clone(&is_over));
+        std::thread::spawn(move || {
+            let mut seen = BTreeSet::new();
+            while !is_over.load(Ordering::Relaxed) {
+                seen.extend(fs::metadata(&public).map(|found| found.len()).ok());
+                std::thread::yield_now();
+            }
+            seen
+        })
+    };
+    kill_again_and_again(folder.path(), &settings, &upload, async || {}).await;
+    is_over.store(true, Ordering::Relaxed);
+    let seen = reader.join().unwrap();
+    assert_eq!(seen, [content.len() as u64].into(), "a reader saw half a file");
     assert_eq!(fs::read(&public).unwrap(), content);
     assert!(staged_files(folder.path()).is_empty());
     for (path, count) in [(public.parent().unwrap(), 4), (&root, 3)] {
@@ -166,6 +180,30 @@ async fn a_ref_leads_to_a_whole_commit_whenever_the_process_is_killed() {
     .await;
     let refs = ostree::ostree(&repository, "refs").run().await.unwrap().text();
     assert_eq!(refs.trim(), ostree::REF);
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_makes_the_repository_leaves_nothing_in_the_way_of_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let upload = ostree::commit(folder.path(), "43.20261121.0", "one").await;
+    let settings = format!("{}repository = \"{}\"\n", ostree::OSTREE, folder.path().join("ostree").display());
+    fs::write(folder.path().join("settings.toml"), settings).unwrap();
+    fs::write(folder.path().join("request.json"), serde_json::to_vec(&upload).unwrap()).unwrap();
+    // An `ostree init` in the middle of which whoever runs it is killed.
+    let programs = folder.path().join("programs");
+    fs::create_dir(&programs).unwrap();
+    let real = muster::program::find("ostree").unwrap();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = init ] || exec {} \"$@\"\nmkdir -p \"${{2#--repo=}}/objects\"\nkill -KILL $PPID\n",
+        real.display()
+    );
+    fs::write(programs.join("ostree"), script).unwrap();
+    fs::set_permissions(programs.join("ostree"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let killed = child(folder.path()).env("PATH", path).run_any().await.unwrap();
+    assert_eq!(killed.code, None, "nobody was killed: {}", killed.text());
+    let said = child(folder.path()).run().await.unwrap().text();
+    assert!(said.contains("published"), "{said}");
 }
 
 #[tokio::test]

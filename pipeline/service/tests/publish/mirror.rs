@@ -8,7 +8,7 @@ use muster::adapters::mirror::{layout, moves};
 use muster::port::Fault;
 use muster::program::Program;
 
-use crate::ground::{Ground, Key, MIRROR, release};
+use crate::ground::{Ground, IMAGES, Key, MIRROR, release};
 
 const FOLDER: &str = "/pub/mirror/linux/releases/43/Cloud/x86_64/images";
 
@@ -165,6 +165,29 @@ async fn a_promotion_that_is_cut_short_at_any_move_is_finished_by_the_next() {
             assert_eq!(plan.len(), 6, "tidying, a file, its CHECKSUM, their links, the list");
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_tidied_away_by_the_next_promotion() {
+    let ground = Ground::new(MIRROR).await;
+    let upload = release(ground.folder.path(), "Murmur", "43.20261121.0", b"one");
+    let (root, images) =
+        (ground.path("mirror"), ground.path(&format!("mirror/{IMAGES}").replace("{arch}", "x86_64")));
+    fs::create_dir_all(&images).unwrap();
+    // Half a file under the name that it has until it is whole, and the folder of a link that was about to be moved.
+    let left = [
+        images.join(".Murmur-43-20261121.0.x86_64.qcow2-CHECKSUM.Ab3dEf~"),
+        images.join(".Murmur-43-latest.x86_64.qcow2.Xy9zQw~/link"),
+        root.join(".fullfiletimelist-mirror.Kl2mNo~"),
+    ];
+    for path in &left {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "half").unwrap();
+    }
+    ground.publish(&upload).await;
+    for path in &left {
+        assert!(!path.exists(), "{} is left", path.display());
     }
 }
 
