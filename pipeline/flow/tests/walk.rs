@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
-use muster_flow::announce::{Announced, Announcement};
+use muster_flow::announce::{Announce, Announced, Announcement};
 use muster_flow::build::{Artifact, BuildOutput};
 use muster_flow::candidate::{Candidate, Outcome, Purpose, Stage};
 use muster_flow::gate::{Ruling, Verdict};
@@ -220,4 +220,40 @@ fn a_recipe_without_cells_never_passes() {
     walk(&candidate, &mut seen, &mut outcomes);
     let reached: Vec<&str> = outcomes.keys().copied().collect();
     assert_eq!(reached, ["build failed", "rejected"]);
+}
+
+/// Walks one way to its end, on which everything goes well, but for the smoketests where they are not green.
+fn one_way(purpose: Purpose, is_green: bool) -> Candidate {
+    let mut candidate = candidate(purpose);
+    while !candidate.stage().is_finished() {
+        let intents = next(&candidate, &[], Timestamp::UNIX_EPOCH);
+        if intents.is_empty() {
+            // The first answer is always the good one, and the second to a smoketest is red.
+            let answer = usize::from(!is_green && candidate.stage() == Stage::Testing);
+            let open = answers(&candidate);
+            open[answer](&mut candidate);
+        }
+        record(&mut candidate, intents);
+    }
+    let last = next(&candidate, &[], Timestamp::UNIX_EPOCH);
+    record(&mut candidate, last);
+    candidate
+}
+
+/// The messages of a candidate: what each is about and its topic.
+fn said(candidate: &Candidate) -> Vec<(String, &'static str)> {
+    let purpose = |step: &Step<Announce>| step.key.0.split_once("/announce/").unwrap().1.to_owned();
+    candidate.steps.announcements.iter().map(|step| (purpose(step), step.request.topic())).collect()
+}
+
+#[test]
+fn each_stage_is_told_of_once_under_its_topic() {
+    let published = said(&one_way(Purpose::Release, true));
+    let published: Vec<(&str, &str)> =
+        published.iter().map(|(about, topic)| (about.as_str(), *topic)).collect();
+    insta::assert_debug_snapshot!(published, @"");
+    let rejected = said(&one_way(Purpose::Release, false));
+    let rejected: Vec<(&str, &str)> =
+        rejected.iter().map(|(about, topic)| (about.as_str(), *topic)).collect();
+    insta::assert_debug_snapshot!(rejected, @"");
 }

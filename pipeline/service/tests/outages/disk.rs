@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use crate::site::{Site, given, trigger};
 
-/// A service whose state, database and all, lies on a disk of some MiB, which only it and its commands see.
+/// A service whose state, and its database where it is told so, lies on a disk of some MiB, which only it and its commands see.
 struct SmallDisk {
     site: Site,
     service: Running,
 }
 
 impl SmallDisk {
-    fn begin(mib: u32) -> Option<SmallDisk> {
+    fn begin(mib: u32, database: &str) -> Option<SmallDisk> {
         given("MUSTER_TEST_POSTGRES")?;
-        let site = Site::new(|folder| format!("sqlite://{}/state/muster.db", folder.display()), "")?;
+        let site = Site::new(|folder| format!("sqlite://{}/{database}", folder.display()), "")?;
         let script =
             format!("mount -t tmpfs -o size={mib}m tmpfs \"$1\" && exec \"$2\" --config \"$3\" serve");
         let service = Program::new("unshare")
@@ -56,6 +56,13 @@ impl SmallDisk {
         self.site.until(stage, look).await
     }
 
+    /// Waits until health says which disk is full.
+    async fn until_named(&self, disk: &str) {
+        let words = format!("the disk of the {disk}: it is full: ");
+        let full = |status, body: &str| status == 503 && body.starts_with(&words);
+        self.site.until_answered("a word about the full disk", "/healthz", full).await;
+    }
+
     /// Takes all the room that is left.
     async fn fill(&self) {
         let ballast = format!("of={}/ballast", self.site.state().display());
@@ -73,13 +80,14 @@ fn stderr(finished: &Finished) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_again() {
-    let Some(mut small) = SmallDisk::begin(3) else { return };
+    let Some(mut small) = SmallDisk::begin(16, "state/muster.db") else { return };
     small.site.until_healthy().await;
     let first = small.muster(&trigger("before it was full")).await;
     assert_eq!(first.code, Some(0), "{}", stderr(&first));
     small.site.until_weighed("before it was full").await;
 
     small.fill().await;
+    small.until_named("database").await;
     small.site.until_logged("database or disk is full").await;
     let second = small.muster(&trigger("while it was full")).await;
     assert_eq!(second.code, Some(1), "{}", second.text());
@@ -89,6 +97,7 @@ async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_a
     assert!(!small.service.has_ended(), "{}", small.site.log());
 
     small.make_room();
+    small.site.until_healthy().await;
     let third = small.muster(&trigger("after it was full")).await;
     assert_eq!(third.code, Some(0), "{}", stderr(&third));
     small.site.until_weighed("after it was full").await;
@@ -99,8 +108,19 @@ async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn health_names_the_full_disk_of_the_state_folder_although_the_database_lies_elsewhere() {
+    let Some(mut small) = SmallDisk::begin(16, "muster.db") else { return };
+    small.site.until_healthy().await;
+    small.fill().await;
+    small.until_named("state folder").await;
+    small.make_room();
+    small.site.until_healthy().await;
+    small.service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_in_the_middle_of_a_build_is_not_the_images_fault_and_publishes_nothing_half() {
-    let Some(mut small) = SmallDisk::begin(200) else { return };
+    let Some(mut small) = SmallDisk::begin(200, "state/muster.db") else { return };
     small.site.until_healthy().await;
     let asked = small.muster(&crate::site::release()).await;
     assert_eq!(asked.code, Some(0), "{}", stderr(&asked));
