@@ -248,12 +248,21 @@ fn said(candidate: &Candidate) -> Vec<(String, &'static str)> {
 
 #[test]
 fn each_stage_is_told_of_once_under_its_topic() {
-    let published = said(&one_way(Purpose::Release, true));
-    let published: Vec<(&str, &str)> =
-        published.iter().map(|(about, topic)| (about.as_str(), *topic)).collect();
-    insta::assert_debug_snapshot!(published, @"");
-    let rejected = said(&one_way(Purpose::Release, false));
-    let rejected: Vec<(&str, &str)> =
-        rejected.iter().map(|(about, topic)| (about.as_str(), *topic)).collect();
-    insta::assert_debug_snapshot!(rejected, @"");
+    let judged = [
+        ("build/x86_64", "muster.build.complete"),
+        ("smoketest/x86_64/bios", "muster.smoketest.complete"),
+        ("smoketest/x86_64/uefi", "muster.smoketest.complete"),
+        ("verdict", "muster.candidate.verdict"),
+    ];
+    let out = [
+        ("image/mirror/qcow2", "muster.image.published"),
+        ("image/archive/qcow2", "muster.image.published"),
+        ("stream/stable", "muster.stream.promoted"),
+    ];
+    let expected = |all: &[(&str, &'static str)]| -> Vec<(String, &'static str)> {
+        all.iter().map(|(about, topic)| ((*about).to_owned(), *topic)).collect()
+    };
+    assert_eq!(said(&one_way(Purpose::Release, true)), expected(&[&judged[..], &out].concat()));
+    assert_eq!(said(&one_way(Purpose::Release, false)), expected(&judged));
+    assert_eq!(said(&one_way(Purpose::Scratch, true)), expected(&judged));
 }
