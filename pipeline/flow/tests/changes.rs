@@ -116,6 +116,25 @@ fn a_push_touches_what_it_changed_and_what_includes_it() {
 }
 
 #[test]
+fn a_push_to_another_repository_or_branch_touches_nothing() {
+    let mut knowledge = knowledge();
+    let push = |repository: &str, branch: &str| What::Pushed {
+        repository: repository.to_owned(),
+        branch: branch.to_owned(),
+        commit: "c0ffee".to_owned(),
+        files: vec!["common.ks".to_owned()],
+    };
+    assert!(names(&push("elsewhere", "main"), &knowledge).is_err());
+    // A recipe that names no branch follows every one.
+    assert_eq!(names(&push("kickstarts", "f43"), &knowledge).unwrap(), ["cloud", "server"]);
+    for recipe in &mut knowledge.recipes {
+        recipe.definition.branch = "main".to_owned();
+    }
+    assert!(names(&push("kickstarts", "f43"), &knowledge).is_err());
+    assert_eq!(names(&push("kickstarts", "main"), &knowledge).unwrap(), ["cloud", "server"]);
+}
+
+#[test]
 fn a_push_that_names_no_files_touches_every_definition_of_the_repository() {
     assert_eq!(names(&pushed(&[]), &knowledge()).unwrap(), ["cloud", "server"]);
 }

@@ -278,9 +278,8 @@ fn a_candidate_that_was_overtaken_moves_no_pointer() {
     let candidate = started(Purpose::Release);
     let created = candidate.created.as_second();
     assert!(overtaken(&candidate, &[release("cloud", created + 1)]).is_some());
-    assert!(
-        overtaken(&candidate, &[release("cloud", created - 1), release("server", created + 1)]).is_none()
-    );
+    let no_newer = [release("cloud", created - 1), release("cloud", created), release("server", created + 1)];
+    assert!(overtaken(&candidate, &no_newer).is_none());
 }
 
 #[test]

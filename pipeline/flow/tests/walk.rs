@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muster_flow::announce::{Announce, Announced, Announcement};
 use muster_flow::build::{Artifact, BuildOutput};
-use muster_flow::candidate::{Candidate, Outcome, Purpose, Stage};
+use muster_flow::candidate::{Candidate, CandidateId, Outcome, Purpose, Stage};
 use muster_flow::gate::{Ruling, Verdict};
 use muster_flow::next::{Intent, next};
-use muster_flow::publish::{PromoteOutput, UploadOutput, Uploaded, VerifyOutput};
+use muster_flow::publish::{PromoteOutput, UploadOutput, Uploaded, VerifyOutput, may_promote, publications};
 use muster_flow::recipe::Form;
 use muster_flow::smoketest::{Colour, SmoketestOutput, TestResult, Weight};
 use muster_flow::step::{Handle, Progress, Step, Wanted, Work};
@@ -224,8 +224,16 @@ fn a_recipe_without_cells_never_passes() {
 
 /// Walks one way to its end, on which everything goes well, but for the smoketests where they are not green.
 fn one_way(purpose: Purpose, is_green: bool) -> Candidate {
+    let mut candidate = walk_until(Stage::is_finished, purpose, is_green);
+    let last = next(&candidate, &[], Timestamp::UNIX_EPOCH);
+    record(&mut candidate, last);
+    candidate
+}
+
+/// The same way up to a stage.
+fn walk_until(is_there: impl Fn(&Stage) -> bool, purpose: Purpose, is_green: bool) -> Candidate {
     let mut candidate = candidate(purpose);
-    while !candidate.stage().is_finished() {
+    while !is_there(&candidate.stage()) {
         let intents = next(&candidate, &[], Timestamp::UNIX_EPOCH);
         if intents.is_empty() {
             // The first answer is always the good one, and the second to a smoketest is red.
@@ -235,8 +243,6 @@ fn one_way(purpose: Purpose, is_green: bool) -> Candidate {
         }
         record(&mut candidate, intents);
     }
-    let last = next(&candidate, &[], Timestamp::UNIX_EPOCH);
-    record(&mut candidate, last);
     candidate
 }
 
@@ -265,4 +271,38 @@ fn each_stage_is_told_of_once_under_its_topic() {
     assert_eq!(said(&one_way(Purpose::Release, true)), expected(&[&judged[..], &out].concat()));
     assert_eq!(said(&one_way(Purpose::Release, false)), expected(&judged));
     assert_eq!(said(&one_way(Purpose::Scratch, true)), expected(&judged));
+}
+
+#[test]
+fn whoever_is_older_moves_pointers_first_and_whoever_has_begun_before_all() {
+    let older = walk_until(|stage| *stage == Stage::Promoting, Purpose::Release, true);
+    let mut newer = older.clone();
+    newer.id = CandidateId("cloud/43.20261121.99".to_owned());
+    newer.created += SignedDuration::from_hours(1);
+    assert_eq!(may_promote(&older, &[older.clone(), newer.clone()]), Ok(()));
+    assert!(may_promote(&newer, &[older.clone(), newer.clone()]).is_err(), "the newer one goes first");
+    let mut begun = newer.clone();
+    let intents = next(&begun, &[], Timestamp::UNIX_EPOCH);
+    record(&mut begun, intents);
+    assert_ne!(begun.promotions().count(), 0);
+    assert!(may_promote(&older, &[older.clone(), begun.clone()]).is_err(), "two move pointers at once");
+    assert_eq!(may_promote(&begun, &[older.clone(), begun.clone()]), Ok(()));
+    // Each stream by itself.
+    begun.recipe.stream = "testing".to_owned();
+    assert_eq!(may_promote(&older, &[older.clone(), begun]), Ok(()));
+    let twin = Candidate { id: newer.id, ..older.clone() };
+    let turns = [may_promote(&older, &[twin.clone()]), may_promote(&twin, &[older])];
+    assert_eq!(
+        turns.iter().filter(|turn| turn.is_ok()).count(),
+        1,
+        "of two made at once one goes first: {turns:?}"
+    );
+}
+
+#[test]
+fn a_stream_leads_to_everything_that_was_read_back() {
+    let published = one_way(Purpose::Release, true);
+    let places: Vec<String> =
+        publications(&published).into_iter().map(|publication| publication.destination.name).collect();
+    assert_eq!(places, ["mirror", "archive"]);
 }
