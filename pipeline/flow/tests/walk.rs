@@ -291,7 +291,7 @@ fn whoever_is_older_moves_pointers_first_and_whoever_has_begun_before_all() {
     begun.recipe.stream = "testing".to_owned();
     assert_eq!(may_promote(&older, &[older.clone(), begun]), Ok(()));
     let twin = Candidate { id: newer.id, ..older.clone() };
-    let turns = [may_promote(&older, &[twin.clone()]), may_promote(&twin, &[older])];
+    let turns = [may_promote(&older, std::slice::from_ref(&twin)), may_promote(&twin, &[older])];
     assert_eq!(
         turns.iter().filter(|turn| turn.is_ok()).count(),
         1,

@@ -1,35 +1,39 @@
 //! The disk fills up, while the service waits and while it is at work.
 
 use std::fs;
+use std::path::PathBuf;
 
 use muster::program::{Finished, Program, Running};
 use serde_json::Value;
 
 use crate::site::{Site, given, trigger};
 
-/// A service whose state, and its database where it is told so, lies on a disk of some MiB, which only it and its commands see.
+/// A service whose state, or database, or both lie on a disk of some MiB, which only it and its commands see.
 struct SmallDisk {
     site: Site,
+    disk: PathBuf,
     service: Running,
 }
 
 impl SmallDisk {
-    fn begin(mib: u32, database: &str) -> Option<SmallDisk> {
+    fn begin(mib: u32, disk: &str, database: &str) -> Option<SmallDisk> {
         given("MUSTER_TEST_POSTGRES")?;
         let site = Site::new(|folder| format!("sqlite://{}/{database}", folder.display()), "")?;
+        let disk = site.folder.path().join(disk);
+        fs::create_dir_all(&disk).unwrap();
         let script =
             format!("mount -t tmpfs -o size={mib}m tmpfs \"$1\" && exec \"$2\" --config \"$3\" serve");
         let service = Program::new("unshare")
             .args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"])
-            .arg(site.state())
+            .arg(&disk)
             .args([env!("CARGO_BIN_EXE_muster"), &site.config()]);
         let service = site.spawn(service);
-        Some(SmallDisk { site, service })
+        Some(SmallDisk { site, disk, service })
     }
 
     /// Where a file of the disk is seen from outside.
     fn outside(&self, name: &str) -> String {
-        format!("/proc/{}/root{}/{name}", self.service.id().unwrap(), self.site.state().display())
+        format!("/proc/{}/root{}/{name}", self.service.id().unwrap(), self.disk.display())
     }
 
     /// Runs something where the disk is seen.
@@ -65,7 +69,7 @@ impl SmallDisk {
 
     /// Takes all the room that is left.
     async fn fill(&self) {
-        let ballast = format!("of={}/ballast", self.site.state().display());
+        let ballast = format!("of={}/ballast", self.disk.display());
         self.run("dd", &["if=/dev/zero", &ballast, "bs=4096"]).await;
     }
 
@@ -80,7 +84,7 @@ fn stderr(finished: &Finished) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_again() {
-    let Some(mut small) = SmallDisk::begin(16, "state/muster.db") else { return };
+    let Some(mut small) = SmallDisk::begin(16, "disk", "disk/muster.db") else { return };
     small.site.until_healthy().await;
     let first = small.muster(&trigger("before it was full")).await;
     assert_eq!(first.code, Some(0), "{}", stderr(&first));
@@ -109,7 +113,7 @@ async fn a_full_disk_is_named_loses_nothing_and_is_got_over_when_there_is_room_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_names_the_full_disk_of_the_state_folder_although_the_database_lies_elsewhere() {
-    let Some(mut small) = SmallDisk::begin(16, "muster.db") else { return };
+    let Some(mut small) = SmallDisk::begin(16, "state", "muster.db") else { return };
     small.site.until_healthy().await;
     small.fill().await;
     small.until_named("state folder").await;
@@ -120,7 +124,7 @@ async fn health_names_the_full_disk_of_the_state_folder_although_the_database_li
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_in_the_middle_of_a_build_is_not_the_images_fault_and_publishes_nothing_half() {
-    let Some(mut small) = SmallDisk::begin(200, "state/muster.db") else { return };
+    let Some(mut small) = SmallDisk::begin(200, "state", "state/muster.db") else { return };
     small.site.until_healthy().await;
     let asked = small.muster(&crate::site::release()).await;
     assert_eq!(asked.code, Some(0), "{}", stderr(&asked));
