@@ -39,6 +39,22 @@ fn included_files_merge_by_the_kind_of_each_key() {
 }
 
 #[test]
+fn a_file_is_known_by_its_path_in_the_source_whoever_names_it() {
+    let texts = [
+        ("trees/host.yaml", "ref: a\ninclude: ../shared/base.yaml\nadd-files: [[own, /usr/own]]\n"),
+        ("shared/base.yaml", "postprocess-script: post.sh\nadd-files: [[etc/motd, /etc/motd]]\n"),
+    ];
+    let source: BTreeMap<String, String> =
+        texts.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let host = muster_definition::treefile::read("trees/host.yaml", &source, "x86_64").unwrap();
+    let pair = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    assert_eq!(host.add_files, [pair("shared/etc/motd", "/etc/motd"), pair("trees/own", "/usr/own")]);
+    assert_eq!(host.postprocess_script.as_deref(), Some("shared/post.sh"));
+    assert_eq!(host.files[2..], ["trees/own", "shared/post.sh", "shared/etc/motd"]);
+    assert_eq!(host.merged["postprocess-script"], "shared/post.sh");
+}
+
+#[test]
 fn another_architecture_has_its_own_includes_and_packages() {
     let host = treefile("host.yaml", "aarch64");
     assert!(host.files.contains(&"aarch64.yaml".to_owned()), "{:?}", host.files);

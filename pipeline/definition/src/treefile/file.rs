@@ -67,7 +67,7 @@ impl Reader<'_> {
         let mut keys =
             normalised(parsed(&file, &text).map_err(error)?, &file, self.basearch).map_err(error)?;
         self.take_variables(&mut keys).map_err(error)?;
-        self.named_files(&keys, &file);
+        self.name_files(&mut keys, &file);
         let includes = self.includes(&mut keys, &file)?;
         for include in includes {
             if depth == DEEPEST {
@@ -142,17 +142,32 @@ impl Reader<'_> {
         Ok(includes)
     }
 
-    /// Files other than treefiles. Whether they are there matters to the composer, not to the definition.
-    fn named_files(&mut self, keys: &Keys, file: &str) {
-        let script = keys.get("postprocess-script").and_then(Value::as_str);
-        let added = keys.get("add-files").and_then(Value::as_array).into_iter().flatten();
-        let added = added.filter_map(|pair| pair.get(0).and_then(Value::as_str));
-        let checked = ["check-passwd", "check-groups"].into_iter().filter_map(|name| keys.get(name));
-        let checked = checked
-            .filter(|check| check.get("type").and_then(Value::as_str) == Some("file"))
-            .filter_map(|check| check.get("filename").and_then(Value::as_str));
-        let names = script.into_iter().chain(added).chain(checked);
-        self.named.extend(names.map(|name| plain_or_as_is(beside(file, name))));
+    /// Files other than treefiles, named beside the file that names them: from here on by their path in the source,
+    /// since what is merged stands in no file. Whether they are there matters to the composer, not to the definition.
+    fn name_files(&mut self, keys: &mut Keys, file: &str) {
+        let named = &mut self.named;
+        let mut name = |value: &mut Value| {
+            if let Value::String(path) = value {
+                *path = plain_or_as_is(beside(file, path));
+                named.push(path.clone());
+            }
+        };
+        if let Some(script) = keys.get_mut("postprocess-script") {
+            name(script);
+        }
+        for pair in keys.get_mut("add-files").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(from) = pair.get_mut(0) {
+                name(from);
+            }
+        }
+        for key in ["check-passwd", "check-groups"] {
+            if let Some(check) = keys.get_mut(key)
+                && check.get("type").and_then(Value::as_str) == Some("file")
+                && let Some(path) = check.get_mut("filename")
+            {
+                name(path);
+            }
+        }
     }
 }
 

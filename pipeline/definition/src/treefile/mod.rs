@@ -75,9 +75,9 @@ pub struct Treefile {
     pub releasever: Option<String>,
     /// Scripts written in the treefile, in order.
     pub postprocess: Vec<String>,
-    /// A script in a file.
+    /// A script in a file, by its path in the source.
     pub postprocess_script: Option<String>,
-    /// Files to add: from, to.
+    /// Files to add: from (a path in the source), to.
     pub add_files: Vec<(String, String)>,
     /// Files to remove.
     pub remove_files: Vec<String>,
@@ -95,7 +95,8 @@ pub struct Treefile {
     pub add_commit_metadata: BTreeMap<String, serde_json::Value>,
     /// Free metadata of the treefile.
     pub metadata: Option<serde_json::Value>,
-    /// Every key after merging, for whoever needs one that has no field.
+    /// Every key after merging, variables put in, for whoever needs one that has no field; files are named by their
+    /// path in the source.
     pub merged: serde_json::Map<String, serde_json::Value>,
 }
 

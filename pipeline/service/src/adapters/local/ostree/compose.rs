@@ -62,10 +62,10 @@ fn name_version(root: &Path, old: &str, version: &str) -> Result<()> {
     place::write(root, file, &text, 0o644)
 }
 
-/// The text of a file beside the treefile.
+/// The text of a file that the treefile names.
 fn text(workshop: &Workshop, file: &str) -> Result<String> {
     let definition = &workshop.request.definition;
-    let found = definition.texts.text(file, Some(&definition.file));
+    let found = definition.texts.text(file, None);
     let text = found.map_err(|error: SourceError| anyhow!("{}: {error}", definition.file))?;
     Ok(text.1)
 }
