@@ -30,6 +30,7 @@ mod manifest;
 mod settle;
 mod disk;
 mod oci;
+mod composer;
 mod ostree;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ use muster_flow::step::{Handle, StepKey};
 use serde::Deserialize;
 use tokio::try_join;
 
+pub use self::composer::Composer;
 use self::disk::layout::Layout;
 pub use self::fault::BuildError;
 use self::fault::Result;
@@ -68,6 +70,8 @@ pub struct Settings {
     pub automatic_root_mib: u64,
     /// The kernel's arguments in a disk that boots an OSTree commit, beside `root=`.
     pub ostree_kernel_arguments: String,
+    /// What composes treefiles.
+    pub composer: Composer,
     /// Seconds that one program, dnf or a script, may run.
     pub program_limit_s: u64,
 }
@@ -81,19 +85,23 @@ impl Default for Settings {
             max_disk_mib: 64 * 1024,
             automatic_root_mib: 4096,
             ostree_kernel_arguments: "rw console=tty0 console=ttyS0,115200n8 net.ifnames=0".to_owned(),
+            composer: Composer::default(),
             program_limit_s: 3600,
         }
     }
 }
 
 /// The programs that a kind of product is built with.
-pub fn programs(product: &Product) -> &'static [&'static str] {
+pub fn programs<'a>(product: &Product, settings: &'a Settings) -> Vec<&'a str> {
+    let tree = ["dnf", "rpm", "bwrap"];
+    let disk = ["sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"];
     match product {
-        Product::Disk => &["dnf", "rpm", "bwrap", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"],
-        Product::Container => &["dnf", "rpm", "bwrap"],
-        Product::Ostree => {
-            &["dnf", "rpm", "bwrap", "ostree", "sfdisk", "mkfs.ext4", "mkfs.vfat", "mcopy", "qemu-img"]
-        }
+        Product::Disk => [&tree[..], &disk].concat(),
+        Product::Container => tree.to_vec(),
+        Product::Ostree => match &settings.composer {
+            Composer::RpmOstree(path) => [&disk[..], &["ostree", path.to_str().unwrap_or_default()]].concat(),
+            Composer::Auto | Composer::Dnf => [&tree[..], &disk, &["ostree"]].concat(),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use muster::adapters::local::{self, BuildError, Settings};
+use muster::adapters::local::{self, BuildError, Composer, Settings};
 use muster::job::Desk;
 use muster::program::Program;
 use muster_flow::build::{Artifact, BuildOutput, BuildRequest};
@@ -46,10 +46,19 @@ pub fn request(distribution: &Path, product: Product, text: &str) -> BuildReques
     }
 }
 
+/// Builds with what stands in this suite for a machine's settings: treefiles are composed by dnf and ostree.
 pub async fn build(folder: &Path, request: BuildRequest) -> Result<BuildOutput, BuildError> {
+    build_with(folder, request, Settings { composer: Composer::Dnf, ..Settings::default() }).await
+}
+
+pub async fn build_with(
+    folder: &Path,
+    request: BuildRequest,
+    settings: Settings,
+) -> Result<BuildOutput, BuildError> {
     let desk = Desk { folder: folder.to_owned() };
     fs::create_dir_all(desk.work()).unwrap();
-    local::build(desk, request, Settings::default()).await
+    local::build(desk, request, settings).await
 }
 
 /// A folder for one build; with `MUSTER_TEST_KEEP` set it stays, to be looked at.

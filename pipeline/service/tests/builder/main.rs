@@ -7,6 +7,7 @@ mod ground;
 mod disk;
 mod container;
 mod ostree;
+mod rpm_ostree;
 mod refusals;
 mod packages;
 mod machine;

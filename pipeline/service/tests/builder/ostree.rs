@@ -7,7 +7,7 @@ use muster_flow::recipe::{Form, Product};
 
 use crate::ground::{artifact, assert_says, build, distribution, in_image, request, root_of, said, scratch};
 
-const TREEFILE: &str = r"
+pub const TREEFILE: &str = r"
 ref: murmur/43/${basearch}/iot
 repos: [os, updates]
 packages:

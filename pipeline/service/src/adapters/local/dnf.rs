@@ -13,7 +13,7 @@ use muster_definition::kickstart::Extent;
 
 use super::chamber::{Reach, chamber};
 use super::fault::Result;
-use super::wanted::{Round, Wanted};
+use super::wanted::{Round, Source, Wanted};
 use super::workshop::Workshop;
 
 pub use verdict::judge;
@@ -126,12 +126,19 @@ fn configuration(workshop: &Workshop, wanted: &Wanted) -> String {
     ];
     main.extend(wanted.options.iter().cloned());
     let own = workshop.settings.dnf.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    let mut text = section("main", main.into_iter().chain(own));
-    for source in &wanted.sources {
+    section("main", main.into_iter().chain(own)) + &repositories(wanted)
+}
+
+/// The package repositories, as `.repo` files hold them.
+pub fn repositories(wanted: &Wanted) -> String {
+    let text = |source: &Source| {
         let name = [("name", source.name.clone()), ("skip_if_unavailable", "0".to_owned())];
-        text += &section(&source.name, name.into_iter().chain(source.settings.iter().cloned()));
-    }
-    text
+        // Whoever else reads this may check what nobody asked to be checked.
+        let is_said = source.settings.iter().any(|(name, _)| *name == "gpgcheck");
+        let unchecked = (!is_said).then(|| ("gpgcheck", "0".to_owned()));
+        section(&source.name, name.into_iter().chain(unchecked).chain(source.settings.iter().cloned()))
+    };
+    wanted.sources.iter().map(text).collect()
 }
 
 fn section<'a>(name: &str, settings: impl Iterator<Item = (&'a str, String)>) -> String {

@@ -1,11 +1,12 @@
 //! A treefile as an OSTree commit, and a disk that boots it.
 //!
-//! The tree is committed once, into the repository of the disk's own sysroot, where nothing needs compressing; the
-//! archive repository that is published is filled from there while the disk is made. Knows `ostree` and its sysroots.
-//! Must not know where commits are published.
+//! rpm-ostree composes where it is installed. Where it is not, dnf and ostree do: the tree is committed once, into the
+//! repository of the disk's own sysroot, where nothing needs compressing, and the archive repository that is published is
+//! filled from there while the disk is made. Knows `ostree` and its sysroots. Must not know where commits are published.
 
 mod compose;
 mod composed;
+mod rpm_ostree;
 mod shape;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,10 @@ pub async fn build(workshop: &Workshop) -> Result<BuildOutput> {
         anyhow!("{}: it names no ref: write ref: NAME/VERSION/ARCH/EDITION", request.definition.file)
     })?;
     let wanted = wanted::of_treefile(&treefile, request)?;
+    if let Some(program) = workshop.settings.composer.rpm_ostree(request.packages.signatures) {
+        let version = version(workshop, &treefile);
+        return rpm_ostree::build(workshop, &program, &treefile, &wanted, &reference, &version).await;
+    }
     let mut warnings = workshop.phase("install", dnf::install(workshop, &wanted)).await?;
     let version = version(workshop, &treefile);
     warnings.extend(workshop.phase("configure", compose::apply(workshop, &treefile, &version)).await?);

@@ -1,4 +1,4 @@
-//! A commit that was composed elsewhere: read into an archive, every object checked by its hash, and made to boot.
+//! A commit that something else composed: read into an archive, every object checked by its hash, and made to boot.
 
 use anyhow::Context;
 use muster_flow::build::{Artifact, BuildOutput, Composed, Package};
@@ -11,9 +11,14 @@ use crate::adapters::local::workshop::Workshop;
 /// Where rpm-ostree keeps what is installed, in a commit's metadata.
 const PACKAGES: &str = "rpmostree.rpmdb.pkglist";
 
-/// The archive of a composed commit, and the disks that boot it.
+/// The archive of a commit that was composed elsewhere, and the disks that boot it.
 pub async fn finish(workshop: &Workshop, composed: &Composed) -> Result<BuildOutput> {
     let archive = workshop.phase("archive", pull(workshop, composed)).await?;
+    boot(workshop, composed, archive).await
+}
+
+/// The disks that boot a commit that the archive holds.
+pub async fn boot(workshop: &Workshop, composed: &Composed, archive: Artifact) -> Result<BuildOutput> {
     let packages = workshop.phase("manifest", packages(workshop, composed)).await?;
     let sysroot = workshop.phase("commit", sysroot(workshop, composed)).await?;
     let disk = disk_of(workshop, &sysroot).await?;
