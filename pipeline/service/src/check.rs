@@ -188,7 +188,8 @@ fn look_at_tests(recipe: &Recipe, tests: &[Test]) -> Vec<String> {
 
 fn missing_programs(settings: &Settings, recipes: &[Recipe]) -> Vec<String> {
     let here = recipes.iter().filter(|recipe| recipe.builder == Builder::Local);
-    let mut needed: Vec<&str> = here.flat_map(|recipe| local::programs(&recipe.product, &settings.builder)).collect();
+    let mut needed: Vec<&str> =
+        here.flat_map(|recipe| local::programs(&recipe.product, &settings.builder)).collect();
     if recipes.iter().any(|recipe| !recipe.smoketests.cells.is_empty()) {
         needed.extend(qemu::PROGRAMS);
     }

@@ -49,7 +49,7 @@ async fn a_broker_that_restarts_in_the_middle_costs_nothing() {
                 }
                 // As the engine does it: a fault that may pass is tried again.
                 Err(Fault::Retry(_) | Fault::Away(_)) => refused += 1,
-                Err(Fault::GiveUp(reason)) => panic!("{reason}"),
+                Err(Fault::NotYet(reason) | Fault::GiveUp(reason)) => panic!("{reason}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
