@@ -170,7 +170,7 @@ async fn warn_once(settings: &Settings, sources: &Sources, destinations: &Destin
     for check::Fault { about, what } in check::here(settings, sources, destinations).await {
         tracing::warn!("{about}: {what}");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn reap(store: &Store, settings: &Settings, destinations: &Destinations, clock: &Clock) {

@@ -94,7 +94,7 @@ async fn rpm_ostree_reads_one_treefile_with_all_it_includes_and_its_commit_is_wh
     assert_eq!(said("ostree", &["rev-parse", &repository, REFERENCE]).await.trim(), commit.digest);
     let version = said("ostree", &["show", &repository, "--print-metadata-key=version", REFERENCE]).await;
     assert_eq!(version.trim(), "'43.20260921.0'");
-    let names: Vec<String> = output.packages.iter().map(|package| package.nvr()).collect();
+    let names: Vec<String> = output.packages.iter().map(muster_flow::build::Package::nvr).collect();
     assert_eq!(names, ["hello-2.10-2.mm43"]);
     let menu = in_image(Path::new(&artifact(&output, Form::Raw).path), "cat /boot/grub2/grub.cfg").await;
     assert_says(&menu, &[" linux /boot/ostree/murmur-", "ostree=/ostree/boot."]);

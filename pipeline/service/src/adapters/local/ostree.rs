@@ -40,7 +40,7 @@ pub async fn build(workshop: &Workshop) -> Result<BuildOutput> {
     let wanted = wanted::of_treefile(&treefile, request)?;
     if let Some(program) = workshop.settings.composer.rpm_ostree(request.packages.signatures) {
         let version = version(workshop, &treefile);
-        return rpm_ostree::build(workshop, &program, &treefile, &wanted, &reference, &version).await;
+        return rpm_ostree::build(workshop, &program, &treefile, &wanted, (&reference, &version)).await;
     }
     let mut warnings = workshop.phase("install", dnf::install(workshop, &wanted)).await?;
     let version = version(workshop, &treefile);

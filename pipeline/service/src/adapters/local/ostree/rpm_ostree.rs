@@ -38,8 +38,7 @@ pub async fn build(
     program: &Path,
     treefile: &Treefile,
     wanted: &Wanted,
-    reference: &str,
-    version: &str,
+    (reference, version): (&str, &str),
 ) -> Result<BuildOutput> {
     let folder = workshop.phase("lay out", async { lay_out(workshop, treefile, wanted) }).await?;
     let commit = workshop.phase("compose", compose(workshop, program, &folder, version)).await?;
