@@ -224,15 +224,14 @@ fn a_recipe_without_cells_never_passes() {
 
 /// Walks one way to its end, on which everything goes well, but for the smoketests where they are not green.
 fn one_way(purpose: Purpose, is_green: bool) -> Candidate {
-    let mut candidate = walk_until(Stage::is_finished, purpose, is_green);
+    let mut candidate = walk_until(Stage::is_finished, candidate(purpose), is_green);
     let last = next(&candidate, &[], Timestamp::UNIX_EPOCH);
     record(&mut candidate, last);
     candidate
 }
 
 /// The same way up to a stage.
-fn walk_until(is_there: impl Fn(&Stage) -> bool, purpose: Purpose, is_green: bool) -> Candidate {
-    let mut candidate = candidate(purpose);
+fn walk_until(is_there: impl Fn(&Stage) -> bool, mut candidate: Candidate, is_green: bool) -> Candidate {
     while !is_there(&candidate.stage()) {
         let intents = next(&candidate, &[], Timestamp::UNIX_EPOCH);
         if intents.is_empty() {
@@ -275,10 +274,13 @@ fn each_stage_is_told_of_once_under_its_topic() {
 
 #[test]
 fn whoever_is_older_moves_pointers_first_and_whoever_has_begun_before_all() {
-    let older = walk_until(|stage| *stage == Stage::Promoting, Purpose::Release, true);
-    let mut newer = older.clone();
-    newer.id = CandidateId("cloud/43.20261121.99".to_owned());
-    newer.created += SignedDuration::from_hours(1);
+    let in_line = |id: &str, hours| {
+        let mut candidate = candidate(Purpose::Release);
+        candidate.id = CandidateId(id.to_owned());
+        candidate.created += SignedDuration::from_hours(hours);
+        walk_until(|stage| *stage == Stage::Promoting, candidate, true)
+    };
+    let (older, newer) = (in_line("cloud/43.20261121.98", 0), in_line("cloud/43.20261121.99", 1));
     assert_eq!(may_promote(&older, &[older.clone(), newer.clone()]), Ok(()));
     assert!(may_promote(&newer, &[older.clone(), newer.clone()]).is_err(), "the newer one goes first");
     let mut begun = newer.clone();
@@ -290,7 +292,7 @@ fn whoever_is_older_moves_pointers_first_and_whoever_has_begun_before_all() {
     // Each stream by itself.
     begun.recipe.stream = "testing".to_owned();
     assert_eq!(may_promote(&older, &[older.clone(), begun]), Ok(()));
-    let twin = Candidate { id: newer.id, ..older.clone() };
+    let twin = in_line("cloud/43.20261121.99", 0);
     let turns = [may_promote(&older, std::slice::from_ref(&twin)), may_promote(&twin, &[older])];
     assert_eq!(
         turns.iter().filter(|turn| turn.is_ok()).count(),

@@ -204,7 +204,7 @@ impl Watch {
             return;
         }
         let key = row.key.to_string();
-        running.push(Running { key: key.clone(), note: row.note.clone(), since: row.start() });
+        running.push(Running { key: key.clone(), note: row.note.clone(), since: row.at_work_since() });
         let is_news = self
             .told
             .get(&key)

@@ -69,7 +69,7 @@ pub struct StepRow {
 
 impl StepRow {
     /// When it was begun, or else recorded: the time in the queue is none of its own.
-    pub fn start(&self) -> Timestamp {
+    pub fn at_work_since(&self) -> Timestamp {
         self.began.unwrap_or(self.created)
     }
 

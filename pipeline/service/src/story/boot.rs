@@ -117,7 +117,7 @@ fn boot(facts: &Facts<'_>, step: &Step<Smoketest>, reasons: &[Reason]) -> Boot {
         place: output.map(|output| output.place.clone()).unwrap_or_default(),
         boot_ms: output.map(|output| output.boot_ms),
         note,
-        since: row.map(StepRow::start),
+        since: row.map(StepRow::at_work_since),
         tests,
         folder: output.map(|output| output.folder.clone()),
     }

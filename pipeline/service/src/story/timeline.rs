@@ -203,8 +203,8 @@ fn moments<W: Work>(
             Progress::Cancelled => (format!("{what}: given up"), "Nobody wanted it any more.".to_owned()),
         };
         Moment {
-            at: row.map(StepRow::start),
-            took_s: row.filter(|_| step.is_over()).map(|row| (row.updated - row.start()).get_seconds()),
+            at: row.map(StepRow::at_work_since),
+            took_s: row.filter(|_| step.is_over()).map(|row| (row.updated - row.at_work_since()).get_seconds()),
             mark: Mark::of_step(step, fault),
             text,
             note,

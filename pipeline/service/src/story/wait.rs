@@ -146,7 +146,7 @@ fn of_step<W: Work>(facts: &Facts<'_>, step: &Step<W>) -> Wait {
     Wait {
         what,
         why,
-        since: row.map(|row| if is_begun { row.start() } else { row.created }),
+        since: row.map(|row| if is_begun { row.at_work_since() } else { row.created }),
         // A message is never given up, and the time in the queue does not count.
         until: row.filter(|_| W::NAME != Announce::NAME && (is_begun || tries > 0)).map(|row| row.deadline),
         ..wait(facts.candidate, who)

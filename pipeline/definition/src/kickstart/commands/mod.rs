@@ -103,8 +103,9 @@ mod tests {
         "RHEL10", "F43", "F46",
     ];
 
-    /// What is not compared: what only releases between those above know, or only beside an option that no line has.
-    const NOT_COMPARED: [&str; 20] = [
+    /// What is not compared: what only releases between those above know, and what pykickstart itself gets wrong in some
+    /// release: it loses the volumes of a group beside an option that came later, and cannot write a depth that it read.
+    const NOT_COMPARED: [&str; 22] = [
         "autopart --cipher as RHEL6",
         "autopart --nolvm as F16",
         "cmdline --non-interactive as F26-",
@@ -122,6 +123,8 @@ mod tests {
         "part --cipher as RHEL6",
         "partition --cipher as RHEL6",
         "raid --cipher as RHEL6",
+        "volgroup --reserved-percent as RHEL6 F16-",
+        "volgroup --reserved-space as RHEL6 F16-",
         "xconfig --depth as F7-F13",
         "xconfig --noprobe as F7-F8",
         "xconfig --resolution as F7-F13",
