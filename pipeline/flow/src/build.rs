@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::{Candidate, Purpose};
-use crate::koji::{KojiRecord, KojiTask};
+use crate::koji::{KojiRecord, KojiRepo, KojiTask};
 use crate::recipe::{Builder, Definition, Form, Packages, Product, Recipe};
 use crate::step::{Place, Wanted, Work};
 
@@ -35,6 +35,9 @@ pub struct BuildRequest {
     pub product: Product,
     /// Where packages come from.
     pub packages: Packages,
+    /// Which of the packages there may be taken.
+    #[serde(default)]
+    pub allowed: Allowed,
     /// The architecture; several, joined by plus signs, where one build makes the images of all.
     pub arch: String,
     /// The distribution's version, such as `43`.
@@ -52,6 +55,24 @@ pub struct BuildRequest {
     /// The commit that was composed elsewhere already: only what boots it is left to make.
     #[serde(default)]
     pub composed: Option<Box<Composed>>,
+}
+
+/// Which packages of its repositories a build may take. All of them, unless something is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// The frozen package set that the build is held to, by its SHA-256 in hex.
+    #[serde(default)]
+    pub set: Option<String>,
+    /// Packages that the build must do without, whether or not a set has them.
+    #[serde(default)]
+    pub without: Vec<Package>,
+}
+
+impl Allowed {
+    /// Whether every package may be taken.
+    pub fn is_everything(&self) -> bool {
+        self.set.is_none() && self.without.is_empty()
+    }
 }
 
 /// An image as ImageFactory makes it: one per architecture.
@@ -94,6 +115,10 @@ pub struct KojiImage {
     /// The kind of task that makes it.
     #[serde(default)]
     pub kind: KojiTask,
+    /// The repositories that it is held to, each in place of its tag's newest; none means those that are the newest when
+    /// it begins.
+    #[serde(default)]
+    pub held: Vec<KojiRepo>,
 }
 
 impl KojiImage {
@@ -106,6 +131,7 @@ impl KojiImage {
             forms: forms(recipe),
             scratch: false,
             kind: recipe.koji.clone(),
+            held: Vec::new(),
         }
     }
 }
@@ -190,6 +216,27 @@ impl Package {
         let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
         format!("{epoch}{}-{}.{}", self.version, self.release, self.arch)
     }
+
+    /// All that it is, with an epoch in every case: `name-epoch:version-release.arch`.
+    pub fn nevra(&self) -> String {
+        format!("{}-{}:{}-{}.{}", self.name, self.epoch, self.version, self.release, self.arch)
+    }
+
+    /// Reads what [`Package::nevra`] writes; an epoch that is not there is 0.
+    pub fn of_nevra(text: &str) -> Option<Package> {
+        let (rest, arch) = text.rsplit_once('.')?;
+        let (rest, release) = rest.rsplit_once('-')?;
+        let (name, version) = rest.rsplit_once('-')?;
+        let (epoch, version) = version.split_once(':').unwrap_or(("0", version));
+        let is_whole = ![name, version, release, arch].contains(&"");
+        is_whole.then_some(Package {
+            name: name.to_owned(),
+            epoch: epoch.parse().ok()?,
+            version: version.to_owned(),
+            release: release.to_owned(),
+            arch: arch.to_owned(),
+        })
+    }
 }
 
 /// The builds a candidate needs.
@@ -207,7 +254,8 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Build>> {
         Builder::Local => recipe.arches.iter().map(|arch| build(candidate, arch, None)).collect(),
         Builder::Koji => {
             let scratch = candidate.purpose == Purpose::Scratch;
-            let image = KojiImage { scratch, ..KojiImage::kept(recipe, candidate.id.release()) };
+            let held = candidate.batch.as_ref().map(|batch| batch.repos.clone()).unwrap_or_default();
+            let image = KojiImage { scratch, held, ..KojiImage::kept(recipe, candidate.id.release()) };
             if !matches!(recipe.koji, KojiTask::Runroot(_)) {
                 return vec![build(candidate, &recipe.arches.join("+"), Some(image))];
             }
@@ -216,6 +264,14 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Build>> {
             recipe.arches.iter().map(|arch| build(candidate, arch, Some(of_arch(arch)))).collect()
         }
     }
+}
+
+/// What this machine may build a candidate from: exactly what was frozen for its batch. What Koji builds is held to its
+/// repositories.
+fn allowed(candidate: &Candidate) -> Allowed {
+    let batch = candidate.batch.as_ref().filter(|_| candidate.recipe.builder == Builder::Local);
+    let set = batch.map(|batch| batch.set.clone());
+    Allowed { set, without: Vec::new() }
 }
 
 fn build(candidate: &Candidate, arch: &str, koji: Option<KojiImage>) -> Wanted<Build> {
@@ -227,6 +283,7 @@ fn build(candidate: &Candidate, arch: &str, koji: Option<KojiImage>) -> Wanted<B
             definition: candidate.definition.clone(),
             product: recipe.product.clone(),
             packages: recipe.packages.clone(),
+            allowed: allowed(candidate),
             arch: arch.to_owned(),
             version: recipe.version.clone(),
             file_stem: format!("{}-{}-{}.{arch}", recipe.image, recipe.version, candidate.id.release()),

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::announce::Announce;
+use crate::batch::InBatch;
 use crate::build::Build;
 use crate::gate::{self, Ruling, Verdict, Waiver};
 use crate::publish::{Promote, Upload, Verify};
@@ -34,6 +35,9 @@ pub struct Candidate {
     pub changes: Vec<Cause>,
     /// Whether it waits, runs or was given up.
     pub life: Life,
+    /// The batch whose packages it is built from; none of a scratch candidate.
+    #[serde(default)]
+    pub batch: Option<InBatch>,
     /// Its outside work, of every generation.
     pub steps: Steps,
     /// What was decided about it.
@@ -204,7 +208,7 @@ pub enum Stage {
     Building,
     /// Something is being booted.
     Testing,
-    /// Every smoketest is over and the gate has not yet spoken.
+    /// Every smoketest is over and the gate has not yet spoken, or that of its batch has not let it go.
     Gating,
     /// Uploading privately and reading back.
     Publishing,
@@ -402,8 +406,15 @@ impl Candidate {
             Some(Ruling::Fail) => Stage::Finished(Outcome::Rejected),
             Some(Ruling::CannotTell) => Stage::Finished(Outcome::CannotTell),
             Some(Ruling::Pass) if !self.purpose.is_published() => Stage::Finished(Outcome::Passed),
+            Some(Ruling::Pass) if self.waits_for_batch() => Stage::Gating,
             Some(Ruling::Pass) => self.publishing_stage(),
         }
+    }
+
+    /// Whether its batch keeps it from being published. One that moves pointers is not stopped half way.
+    fn waits_for_batch(&self) -> bool {
+        let is_kept = self.batch.as_ref().is_some_and(|batch| !batch.lets_publish());
+        is_kept && self.promotions().next().is_none()
     }
 
     fn publishing_stage(&self) -> Stage {

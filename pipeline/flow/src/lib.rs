@@ -5,6 +5,7 @@
 //! Nothing here can fail.
 
 pub mod announce;
+pub mod batch;
 pub mod build;
 pub mod calendar;
 pub mod candidate;

@@ -36,6 +36,8 @@ pub fn next(candidate: &Candidate, open: &[Candidate], now: Timestamp) -> Vec<In
         Stage::Waiting | Stage::Finished(_) => return Vec::new(),
         Stage::Building => fresh(build::wanted(candidate), &candidate.steps.builds, Intent::Build),
         Stage::Testing => fresh(smoketest::wanted(candidate), &candidate.steps.smoketests, Intent::Smoketest),
+        // What has its verdict waits for its batch.
+        Stage::Gating if candidate.verdict().is_some() => Vec::new(),
         Stage::Gating => vec![Intent::Decide(gate::judge(candidate, now))],
         Stage::Publishing => {
             let uploads = publish::wanted_uploads(candidate);

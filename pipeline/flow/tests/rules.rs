@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::announce::{self, Announced, Announcement, StreamAnnouncement, Subject};
-use muster_flow::build::{Artifact, Build, BuildOutput, BuildRequest};
+use muster_flow::build::{Allowed, Artifact, Build, BuildOutput, BuildRequest};
 use muster_flow::candidate::{Candidate, CandidateId, Life, Patience, Purpose, Stage, may_start};
 use muster_flow::gate::{Counts, EarlyEnd, Ruling, Standing, Waiver, judge};
 use muster_flow::publish::{Promote, PromoteRequest, StreamRelease, may_promote, overtaken};
@@ -47,6 +47,7 @@ fn built(mut candidate: Candidate) -> Candidate {
             definition: candidate.definition.clone(),
             product: recipe.product.clone(),
             packages: recipe.packages.clone(),
+            allowed: Allowed::default(),
             arch: "x86_64".to_owned(),
             version: recipe.version.clone(),
             file_stem: "i".to_owned(),

@@ -3,10 +3,11 @@
 //! No IO, no async: a candidate, what `next` says, and every way the outside can answer.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::announce::{Announce, Announced, Announcement};
+use muster_flow::batch::{BatchId, InBatch, Requires, judge};
 use muster_flow::build::{Artifact, BuildOutput};
 use muster_flow::candidate::{Candidate, CandidateId, Outcome, Purpose, Stage};
 use muster_flow::gate::{Ruling, Verdict};
@@ -202,6 +203,113 @@ fn nothing_is_ever_published_without_a_passing_verdict() {
     assert!(seen.len() > 100, "only {} states were reached", seen.len());
     let reached: Vec<&str> = outcomes.keys().copied().collect();
     assert_eq!(reached, ["build failed", "cannot tell", "published", "publishing failed", "rejected"]);
+}
+
+/// Two candidates of one batch, of which little is wanted so that every order can be walked.
+fn batch(requires: Requires) -> Vec<Candidate> {
+    let in_batch = InBatch {
+        id: BatchId::new("stable", "20261121", 0),
+        requires,
+        until: Timestamp::MAX,
+        revision: 1,
+        set: "5e7".to_owned(),
+        repos: Vec::new(),
+        ruling: None,
+        against: String::new(),
+    };
+    let candidate = |name: &str| {
+        let mut recipe = muster_specimen::recipe(name);
+        recipe.smoketests.cells.truncate(1);
+        recipe.destinations.truncate(1);
+        let candidate = muster_specimen::candidate(recipe, Purpose::Release);
+        Candidate { batch: Some(in_batch.clone()), ..candidate }
+    };
+    vec![candidate("cloud"), candidate("server")]
+}
+
+/// Lets every candidate of a batch see what the gate of the batch says now.
+fn judge_batch(candidates: &mut [Candidate]) {
+    let verdict = judge::judge(&*candidates, Timestamp::UNIX_EPOCH);
+    for candidate in candidates {
+        candidate.batch.as_mut().unwrap().ruling = verdict.ruling;
+    }
+}
+
+/// Records what follows for all of them until nothing does, and looks after each whether it may be so.
+fn settle(candidates: &mut [Candidate], check: fn(&[Candidate])) {
+    loop {
+        judge_batch(candidates);
+        let others = candidates.to_vec();
+        let mut moved = false;
+        for candidate in candidates.iter_mut() {
+            let intents = next(candidate, &others, Timestamp::UNIX_EPOCH);
+            moved |= !intents.is_empty();
+            record(candidate, intents);
+        }
+        check(candidates);
+        if !moved {
+            return;
+        }
+    }
+}
+
+fn walk_batch(
+    candidates: &[Candidate],
+    seen: &mut HashSet<String>,
+    ends: &mut BTreeSet<Vec<&'static str>>,
+    check: fn(&[Candidate]),
+) {
+    let mut candidates = candidates.to_vec();
+    settle(&mut candidates, check);
+    if !seen.insert(serde_json::to_string(&candidates).unwrap()) {
+        return;
+    }
+    let mut is_over = true;
+    for at in 0..candidates.len() {
+        for answer in answers(&candidates[at]) {
+            is_over = false;
+            let mut after = candidates.clone();
+            answer(&mut after[at]);
+            walk_batch(&after, seen, ends, check);
+        }
+    }
+    if is_over {
+        ends.insert(candidates.iter().map(|candidate| candidate.stage().words()).collect());
+    }
+}
+
+fn is_touched(candidate: &Candidate) -> bool {
+    !candidate.steps.uploads.is_empty() || !candidate.steps.promotions.is_empty()
+}
+
+fn has_passed(candidate: &Candidate) -> bool {
+    candidate.verdict().is_some_and(|verdict| verdict.ruling == Ruling::Pass)
+}
+
+#[test]
+fn nothing_is_published_before_its_batch_passes() {
+    let check = |candidates: &[Candidate]| {
+        let touched = candidates.iter().any(is_touched);
+        assert!(!touched || candidates.iter().all(has_passed), "published before its batch: {candidates:#?}");
+    };
+    let (mut seen, mut ends) = (HashSet::new(), BTreeSet::new());
+    walk_batch(&batch(Requires::All), &mut seen, &mut ends, check);
+    assert!(seen.len() > 100, "only {} states were reached", seen.len());
+    assert!(ends.contains(&vec!["published", "published"]), "{ends:?}");
+    assert!(ends.contains(&vec!["gating", "rejected"]), "one that passed waits for its batch: {ends:?}");
+    assert!(!ends.contains(&vec!["published", "rejected"]), "{ends:?}");
+}
+
+#[test]
+fn where_each_is_judged_on_its_own_no_other_keeps_it_from_being_published() {
+    let check = |candidates: &[Candidate]| {
+        let mut touched = candidates.iter().filter(|candidate| is_touched(candidate));
+        assert!(touched.all(has_passed), "published without a passing verdict: {candidates:#?}");
+    };
+    let (mut seen, mut ends) = (HashSet::new(), BTreeSet::new());
+    walk_batch(&batch(Requires::Own), &mut seen, &mut ends, check);
+    assert!(ends.contains(&vec!["published", "rejected"]), "{ends:?}");
+    assert!(ends.iter().flatten().all(|end| *end != "gating"), "{ends:?}");
 }
 
 #[test]

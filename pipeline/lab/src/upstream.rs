@@ -1,13 +1,14 @@
 //! Recipes and definitions that stand in a test.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use async_trait::async_trait;
 use muster::ledger::Positions;
 use muster::upstream::{Digest, Upstream, Weighed};
+use muster_flow::batch::{Frozen, PackageSet, Source};
 use muster_flow::change::{Change, Origin, What};
 use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::{self, Knowledge};
@@ -19,6 +20,8 @@ use muster_message::Incoming;
 pub struct Standing {
     /// The recipes.
     pub recipes: Vec<Recipe>,
+    /// What the package repositories hold.
+    pub packages: Arc<Mutex<PackageSet>>,
     /// Set while nothing can be read: a recipe is broken, or the repository is away.
     pub broken: Arc<AtomicBool>,
 }
@@ -26,7 +29,7 @@ pub struct Standing {
 impl Standing {
     /// Recipes that can be read.
     pub fn of(recipes: Vec<Recipe>) -> Self {
-        Standing { recipes, broken: Arc::default() }
+        Standing { recipes, packages: Arc::default(), broken: Arc::default() }
     }
 }
 
@@ -46,6 +49,11 @@ impl Upstream for Standing {
         let definition =
             Definition { texts: [(file.clone(), String::new())].into(), file, commit: String::new() };
         Ok((definition, vec![muster_specimen::test("boots")]))
+    }
+
+    async fn packages(&self, _: &Source) -> Result<Frozen> {
+        let set = self.packages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Frozen { set, repos: Vec::new() })
     }
 
     async fn digest(&self, messages: Vec<Incoming>, knowledge: &Knowledge, _: &Positions) -> Result<Digest> {

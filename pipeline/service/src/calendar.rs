@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn calendar(window: &str) -> Calendar {
-        let stream = config::Stream { window: Some(window.to_owned()) };
+        let stream = config::Stream { window: Some(window.to_owned()), ..config::Stream::default() };
         Calendar::new(&BTreeMap::from([("stable".to_owned(), stream)])).unwrap()
     }
 

@@ -15,6 +15,7 @@ mod diff;
 mod explain;
 mod trigger;
 mod release;
+mod batch;
 mod retry;
 mod waive;
 mod waivers;
@@ -79,6 +80,8 @@ enum Command {
     Trigger(trigger::Args),
     /// Ask for a release of a stream or a recipe.
     Release(release::Args),
+    /// The frozen package sets of releases: list, show, eject a member, judge again.
+    Batch(batch::Args),
     /// Try a step again.
     Retry(retry::Args),
     /// Except a test from the gate: who, why and until when.
@@ -141,6 +144,7 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Explain(args) => explain::run(&call, &args).await,
         Command::Trigger(args) => trigger::run(&call, args).await,
         Command::Release(args) => release::run(&call, args).await,
+        Command::Batch(args) => batch::run(&call, &args).await,
         Command::Retry(args) => retry::run(&call, &args).await,
         Command::Waive(args) => waive::run(&call, args).await,
         Command::Unwaive(args) => waivers::unwaive(&call, args).await,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::SignedDuration;
+use muster_flow::batch;
 use muster_flow::recipe::{Recipe, Repository, Signatures};
 use serde::Deserialize;
 
@@ -177,6 +178,8 @@ impl Default for Retention {
 pub struct Stream {
     /// When its release windows open: a cron expression with seconds, in UTC; never, when it is not set.
     pub window: Option<String>,
+    /// What must hold before the releases of one window are published.
+    pub batch: batch::Policy,
 }
 
 impl Settings {

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use muster_flow::batch::{self, PackageSet};
 use muster_flow::change::{Change, Origin, What};
 use muster_flow::recipe::{Builder, Recipe};
 use muster_flow::relevance::{Knowledge, Touch};
@@ -105,6 +106,15 @@ impl Intake {
         }
         digest.notes = look.notes();
         Ok(digest)
+    }
+
+    /// Every package that package repositories hold now.
+    pub async fn held(&self, addresses: &BTreeSet<String>) -> Result<PackageSet> {
+        let mut all = PackageSet::default();
+        for address in addresses {
+            all.0.extend(self.packages.packages(address).await?.0);
+        }
+        Ok(all)
     }
 
     fn truth(&self, recipe: &Recipe) -> Truth {
@@ -226,15 +236,7 @@ fn definition_repositories(recipes: &[Recipe]) -> BTreeSet<String> {
 
 /// The addresses of a recipe's repositories, for each architecture.
 fn addresses(recipe: &Recipe) -> Vec<String> {
-    let mut addresses = BTreeSet::new();
-    for repository in &recipe.packages.repositories {
-        for arch in &recipe.arches {
-            addresses.insert(
-                repository.baseurl.replace("$basearch", arch).replace("$releasever", &recipe.version),
-            );
-        }
-    }
-    addresses.into_iter().collect()
+    batch::addresses(recipe).into_iter().collect()
 }
 
 /// The name of the package in a name, version and release joined by dashes.

@@ -3,6 +3,7 @@
 //! It knows the store, the rules and the upstream it reads from. It must not know a port: what is recorded here is
 //! done by the engine.
 
+mod batches;
 pub(crate) mod untold;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use muster_flow::batch;
 use muster_flow::candidate::{self, Candidate, CandidateId, Cause, Life, Patience, Purpose, Stage};
 use muster_flow::change::{Change, Origin, What};
 use muster_flow::next;
@@ -21,6 +23,7 @@ use muster_flow::relevance::{self, Admission, Knowledge, Touch};
 use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::config;
+use crate::package_sets::PackageSets;
 use crate::store::{Admitted, Plan, Recording, Store};
 use crate::upstream::{Digest, Ledger, Upstream, Weighed};
 
@@ -36,6 +39,13 @@ pub struct Planner {
     patience: Patience,
     deadline: SignedDuration,
     open: BTreeMap<CandidateId, Known>,
+    /// Candidates that are over and whose batch is not.
+    finished: BTreeMap<CandidateId, Known>,
+    sets: PackageSets,
+    /// What must hold for the batches of a stream.
+    policies: BTreeMap<String, batch::Policy>,
+    reading: batches::Reading,
+    judged: batches::Judged,
 }
 
 /// An open candidate as it was read at a version.
@@ -73,6 +83,11 @@ impl Planner {
             },
             deadline: SignedDuration::from_hours(engine.deadline_hours),
             open: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            sets: PackageSets::below(&settings.service.state),
+            policies: settings.streams.iter().map(|(name, stream)| (name.clone(), stream.batch)).collect(),
+            reading: batches::Reading::default(),
+            judged: batches::Judged::new(),
         })
     }
 
@@ -88,6 +103,10 @@ impl Planner {
         let weighed = self.weigh_changes(&plan).await.unwrap_or_else(|error| put_off(&error));
         self.read_open().await?;
         let mut moved = digested > 0 || swept > 0 || weighed > 0;
+        if self.judge_batches(&plan).await? == Turn::Moved {
+            self.read_open().await?;
+            moved = true;
+        }
         let ids: Vec<CandidateId> = self.open.keys().cloned().collect();
         for id in ids {
             // A burst of messages is digested as a whole before anything starts because of it.
@@ -213,6 +232,7 @@ impl Planner {
             created: now,
             changes: vec![cause],
             life: Life::Waiting,
+            batch: None,
             steps: candidate::Steps::default(),
             decisions: candidate::Decisions::default(),
         };
@@ -262,6 +282,13 @@ impl Planner {
             | Stage::Promoting
             | Stage::Announcing => {}
         }
+        if batches::is_kept(candidate, &stage) {
+            // What its messages have to say is said meanwhile.
+            let waits = self.wait_for_batch(plan, candidate, version).await?;
+            if waits == Turn::Moved {
+                return Ok(Turn::Moved);
+            }
+        }
         let now = self.clock.now();
         let others: Vec<Candidate> = match stage {
             // Only promotion depends on the others.
@@ -274,6 +301,9 @@ impl Planner {
             | Stage::Announcing
             | Stage::Finished(_) => Vec::new(),
         };
+        if stage == Stage::Publishing && candidate.batch.is_some() {
+            self.store.set_note(id, "").await?;
+        }
         if stage == Stage::Promoting {
             let releases = self.store.releases(&candidate.recipe.stream).await?;
             if let Some(newer) = publish::overtaken(candidate, &releases) {
@@ -327,11 +357,18 @@ impl Planner {
                 return Ok(Turn::Idle);
             }
         };
-        let Some(recipe) = recipes.into_iter().find(|recipe| recipe.name == candidate.recipe.name) else {
+        let recipe = recipes.iter().find(|recipe| recipe.name == candidate.recipe.name).cloned();
+        let Some(recipe) = recipe else {
             let why = format!("there is no recipe {} any more; cancel it", candidate.recipe.name);
             self.store.set_note(&candidate.id, &why).await?;
             return Ok(Turn::Idle);
         };
+        if candidate.purpose.is_published()
+            && candidate.batch.is_none()
+            && let Some(source) = batch::source(&recipe)
+        {
+            return self.join_or_freeze(plan, candidate, &recipes, source).await;
+        }
         match self.upstream.freeze(&recipe).await {
             Ok((definition, tests)) => {
                 self.store.start(plan, candidate, (recipe, definition, tests)).await?;

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
+use muster_flow::batch::{Frozen, Source};
 use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::Knowledge;
 use muster_flow::smoketest::Test;
 
 use crate::adapters::definitions::Definitions;
+use crate::adapters::koji;
 use crate::clock::Clock;
 use crate::config::{PackageSources, Settings};
 use crate::intake::{Intake, Swept};
@@ -23,6 +25,7 @@ pub struct Sources {
     /// What weighs messages, and sweeps.
     pub intake: Intake,
     packages: PackageSources,
+    koji: Option<koji::Settings>,
 }
 
 impl Sources {
@@ -32,7 +35,7 @@ impl Sources {
         let definitions = Definitions::new(settings.definitions.clone(), state, clock.clone())?;
         let hub = settings.koji.as_ref().map(|koji| koji.hub.as_str());
         let intake = Intake::new(definitions, hub, state, clock)?;
-        Ok(Sources { intake, packages: settings.packages.clone() })
+        Ok(Sources { intake, packages: settings.packages.clone(), koji: settings.koji.clone() })
     }
 
     /// Every recipe that can be read, and why others cannot.
@@ -67,6 +70,18 @@ impl Upstream for Sources {
         }
         tests.retain(|test| wanted.is_empty() || wanted.contains(&test.name));
         Ok((definition, tests))
+    }
+
+    async fn packages(&self, source: &Source) -> Result<Frozen> {
+        match source {
+            Source::Repositories(addresses) => {
+                Ok(Frozen { set: self.intake.held(addresses).await?, repos: Vec::new() })
+            }
+            Source::Koji { repositories, version } => {
+                let koji = self.koji.as_ref().context("the configuration has no section [koji]")?;
+                koji::freeze(koji, repositories, version).await
+            }
+        }
     }
 
     async fn digest(

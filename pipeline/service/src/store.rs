@@ -3,6 +3,7 @@
 //! The same SQL serves SQLite and PostgreSQL. No transaction is held while anything outside happens: every method
 //! here begins and ends its own.
 
+mod batches;
 pub mod heard;
 mod inbox;
 mod ledger;
@@ -27,6 +28,7 @@ use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
+pub use batches::Revised;
 pub use plan::{Admitted, Plan, Recording};
 pub use read::{JournalLine, Milestones, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};

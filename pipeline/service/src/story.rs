@@ -9,6 +9,7 @@ pub mod mark;
 pub mod next_action;
 pub mod service;
 pub mod packages;
+pub mod batch;
 pub mod source;
 pub mod since;
 pub mod wait;
@@ -18,6 +19,7 @@ pub mod boot;
 pub mod image;
 
 use jiff::Timestamp;
+use muster_flow::batch::BatchId;
 use muster_flow::candidate::{Candidate, Patience, Purpose, Stage};
 use muster_flow::gate::{Verdict, Waiver};
 use serde::Serialize;
@@ -128,6 +130,8 @@ pub struct Story {
     pub brief: Brief,
     /// The recipe's line for people who choose an image.
     pub summary: String,
+    /// The batch that it is built from, if it is.
+    pub batch: Option<BatchId>,
     /// Who answers for the recipe; empty when the recipe does not say.
     pub owner: String,
     /// What it is for, with who and why of an emergency.
@@ -183,6 +187,7 @@ pub fn tell(facts: &Facts<'_>) -> Story {
     Story {
         brief: brief(facts),
         summary: candidate.recipe.summary.clone(),
+        batch: candidate.batch.as_ref().map(|batch| batch.id.clone()),
         owner: candidate.recipe.owner.clone(),
         intent: candidate.purpose.clone(),
         service: facts.service,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use async_trait::async_trait;
+use muster_flow::batch::{Frozen, Source};
 use muster_flow::change::Change;
 use muster_flow::recipe::{Definition, Recipe};
 use muster_flow::relevance::{Knowledge, Touch};
@@ -24,6 +25,9 @@ pub trait Upstream: Send + Sync {
 
     /// A recipe's definition with all it includes, and its smoketests, as they are now.
     async fn freeze(&self, recipe: &Recipe) -> Result<(Definition, Vec<Test>)>;
+
+    /// Every package that there is at a source now.
+    async fn packages(&self, source: &Source) -> Result<Frozen>;
 
     /// What messages say, asked for again at the source and weighed; `positions` is up to where the sources are known.
     async fn digest(

@@ -10,6 +10,7 @@ pub mod candidate;
 pub mod boot;
 pub mod packages;
 pub mod changes;
+mod batches;
 pub mod images;
 pub mod lists;
 pub mod sources;
@@ -63,6 +64,8 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/candidates/{recipe}/{version}/build/{arch}/log", get(files::build_log))
         .route("/candidates/{recipe}/{version}/smoketest/{arch}/{cell}", get(boot::html))
         .route("/candidates/{recipe}/{version}/smoketest/{arch}/{cell}/files/{file}", get(files::of_boot))
+        .route("/batches", get(batches::list_html))
+        .route("/batches/{stream}/{name}", get(batches::html))
         .route("/images", get(images::html))
         .route("/waits", get(lists::waits_html))
         .route("/changes", get(changes::html))
@@ -74,6 +77,8 @@ pub fn router(store: Store, settings: &Settings, clock: Clock) -> Router {
         .route("/api/candidates/{recipe}/{version}", get(candidate::json))
         .route("/api/candidates/{recipe}/{version}/smoketest/{arch}/{cell}", get(boot::json))
         .route("/api/candidates/{recipe}/{version}/packages", get(packages::json))
+        .route("/api/batches", get(batches::list_json))
+        .route("/api/batches/{stream}/{name}", get(batches::json))
         .route("/api/images", get(images::json))
         .route("/api/waits", get(lists::waits_json))
         .route("/api/changes", get(changes::json))

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use muster::adapters::local;
 use muster::adapters::qemu::{self, QemuCloudlet};
 use muster::job::{Desk, Jobs};
+use muster::package_sets::PackageSets;
 use muster::port::{Observation, Port};
 use muster::report::{Knowledge, Report};
-use muster_flow::build::{Artifact, BuildOutput, BuildRequest};
+use muster_flow::build::{Allowed, Artifact, BuildOutput, BuildRequest};
 use muster_flow::recipe::{
     Budgets, Cell, Definition, Firmware, Form, Machine, Metadata, Packages, Product, Repository,
 };
@@ -295,6 +296,7 @@ async fn build(distribution: &Path, folder: &Path, product: Product, text: &str)
         },
         product,
         packages: Packages { repositories: vec![repository("os")], ..Packages::default() },
+        allowed: Allowed::default(),
         arch: "x86_64".to_owned(),
         version: "43".to_owned(),
         file_stem: "Murmur-Cloud-Base-43-20261121.0.x86_64".to_owned(),
@@ -305,7 +307,8 @@ async fn build(distribution: &Path, folder: &Path, product: Product, text: &str)
     };
     let desk = Desk { folder: folder.to_owned() };
     fs::create_dir_all(desk.work()).unwrap();
-    local::build(desk, request, local::Settings::default()).await.unwrap()
+    let sets = PackageSets::below(folder);
+    local::build(desk, request, local::Settings::default(), sets).await.unwrap()
 }
 
 /// A request to test what was built, with every shipped test that fits.

@@ -105,6 +105,7 @@ pub fn build_request(arch: &str) -> BuildRequest {
         koji: None,
         imagefactory: None,
         composed: None,
+        allowed: muster_flow::build::Allowed::default(),
     }
 }
 
@@ -119,6 +120,7 @@ pub fn candidate(recipe: Recipe, purpose: Purpose) -> Candidate {
         created: Timestamp::UNIX_EPOCH,
         changes: Vec::new(),
         life: Life::Started { at: Timestamp::UNIX_EPOCH },
+        batch: None,
         steps: Steps::default(),
         decisions: Decisions::default(),
     }

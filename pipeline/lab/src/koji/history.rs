@@ -96,4 +96,28 @@ impl State {
         });
         Reply::Value(json!({ "tag_listing": rows.collect::<Vec<_>>() }))
     }
+
+    pub fn list_tagged(&self, args: &Args) -> Reply {
+        let (tag, package) = (args.text(0, "tag").unwrap_or_default(), args.text(5, "package"));
+        if !self.tags.contains_key(&tag) {
+            return fault(1000, format!("No such tagInfo: '{tag}'"));
+        }
+        let event = args.number(1, "event");
+        let rows = self.history.iter().filter(|stay| {
+            let was_there = stay.began <= event && stay.ended.is_none_or(|ended| ended > event);
+            stay.tag == tag && if event < 0 { stay.ended.is_none() } else { was_there }
+        });
+        let rows = rows.filter(|stay| package.as_ref().is_none_or(|package| *package == stay.build[0]));
+        let rows = rows.map(|stay| {
+            json!({ "build_id": stay.id, "id": stay.id, "nvr": stay.build.join("-"), "name": stay.build[0],
+                "package_name": stay.build[0], "version": stay.build[1], "release": stay.build[2], "epoch": null,
+                "state": 1, "tag_id": 1, "tag_name": stay.tag, "create_event": stay.began, "task_id": null,
+                "owner_id": 1, "owner_name": "releng", "volume_id": 0, "volume_name": "DEFAULT", "draft": false,
+                "completion_time": "2026-11-21 09:04:34.962519+00:00",
+                "creation_event_id": 38, "creation_time": "2026-11-21 09:04:34.962519+00:00", "package_id": 2,
+                "promoter_id": null, "promoter_name": null, "promotion_time": null,
+                "start_time": null })
+        });
+        Reply::Value(rows.collect())
+    }
 }

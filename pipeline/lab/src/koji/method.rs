@@ -133,6 +133,7 @@ impl State {
             "getPackageConfig" => self.package_config(args),
             "getLastEvent" => self.last_event(),
             "queryHistory" => return self.query_history(args),
+            "listTagged" => return self.list_tagged(args),
             other => return fault(1000, format!("Invalid method: {other}")),
         };
         Reply::Value(value)

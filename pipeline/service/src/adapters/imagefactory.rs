@@ -233,7 +233,10 @@ impl Port<Build> for ImageFactory {
         let image = request.imagefactory.as_ref();
         let image = image
             .ok_or_else(|| Fault::GiveUp("its recipe does not say that ImageFactory builds it".to_owned()))?;
-        let faults = faults(&request.product);
+        let mut faults = faults(&request.product);
+        if !request.allowed.is_everything() {
+            faults.push("ImageFactory cannot be kept from taking a package that is there".to_owned());
+        }
         if !faults.is_empty() {
             return Err(Fault::GiveUp(faults.join("; ")));
         }

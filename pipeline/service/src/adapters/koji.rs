@@ -38,6 +38,7 @@ use self::client::Hub;
 use self::error::{CallError, code};
 use self::gather::Looks;
 use self::order::Order;
+pub use self::package_set::freeze;
 use self::result::World;
 use self::session::Session;
 pub use self::settings::Settings;

@@ -52,6 +52,7 @@ pub use self::fault::BuildError;
 use self::fault::Result;
 use self::workshop::{Workshop, blocking};
 use crate::job::{self, Desk, Jobs};
+use crate::package_sets::PackageSets;
 use crate::port::{Fault, Observation, Port};
 
 /// Its section of the configuration.
@@ -128,17 +129,22 @@ impl Port<Build> for LocalBuilder {
 }
 
 /// Does the job in `folder`: the process behind `muster job build`.
-pub async fn job(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
+pub async fn job(folder: &Path, settings: &Settings, sets: &PackageSets) -> anyhow::Result<()> {
     job::run(folder, |desk, request| async move {
-        build(desk, request, settings.clone()).await.map_err(|error| error.to_string())
+        build(desk, request, settings.clone(), sets.clone()).await.map_err(|error| error.to_string())
     })
     .await
 }
 
 /// Builds what is asked for.
-pub async fn build(desk: Desk, request: BuildRequest, settings: Settings) -> Result<BuildOutput> {
+pub async fn build(
+    desk: Desk,
+    request: BuildRequest,
+    settings: Settings,
+    sets: PackageSets,
+) -> Result<BuildOutput> {
     let start = Instant::now();
-    let workshop = Workshop::open(&desk, request, settings)?;
+    let workshop = Workshop::open(&desk, request, settings, sets)?;
     check_machine(&workshop)?;
     let made = match workshop.request.product {
         Product::Disk => disk_image(&workshop).await,

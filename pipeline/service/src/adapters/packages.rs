@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use muster_flow::batch::PackageSet;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
@@ -76,8 +77,10 @@ impl PackageRepositories {
             }
             let primary = repomd::primary(&repomd)?;
             let file = place.file(&primary.location).await?;
-            let mut index =
-                tokio::task::spawn_blocking(move || read_primary(file, &primary, revision)).await??;
+            let mut index = tokio::task::spawn_blocking(move || {
+                in_primary(file, &primary, |xml| primary::read(xml, revision))
+            })
+            .await??;
             if let Some(before) = known.get(baseurl) {
                 // Of a package that has just gone somebody may still ask what it was built from.
                 for (package, source) in &before.sources {
@@ -91,18 +94,34 @@ impl PackageRepositories {
         known.insert(baseurl.to_owned(), index.clone());
         Ok(index)
     }
+
+    /// Every package that the repository at `baseurl` holds now.
+    pub async fn packages(&self, baseurl: &str) -> Result<PackageSet> {
+        let place = Place::of(baseurl, &self.http)?;
+        let read = async {
+            let repomd = place.bytes("repodata/repomd.xml", REPOMD_LIMIT).await?;
+            let primary = repomd::primary(&repomd)?;
+            let file = place.file(&primary.location).await?;
+            tokio::task::spawn_blocking(move || in_primary(file, &primary, primary::read_all)).await?
+        };
+        read.await.with_context(|| format!("cannot read the package repository {baseurl}"))
+    }
 }
 
-fn read_primary(file: PrimaryFile, primary: &repomd::Primary, revision: String) -> Result<Index> {
+fn in_primary<T>(
+    file: PrimaryFile,
+    primary: &repomd::Primary,
+    read: impl FnOnce(Box<dyn Read>) -> Result<T>,
+) -> Result<T> {
     let (path, keep) = match file {
         PrimaryFile::Local(path) => (path, None),
         PrimaryFile::Fetched(file) => (file.path().to_owned(), Some(file)),
     };
     let open = || std::fs::File::open(&path).with_context(|| format!("cannot open {}", path.display()));
     verify(open()?, primary)?;
-    let index = primary::read(decompressed(open()?, &primary.location)?, revision);
+    let read = read(decompressed(open()?, &primary.location)?);
     drop(keep);
-    index.with_context(|| format!("cannot understand {}", primary.location))
+    read.with_context(|| format!("cannot understand {}", primary.location))
 }
 
 /// A repository that is being made anew may have one file from before and one from after.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::call::{Call, Ending, Failure};
 use crate::adapters::{local, qemu};
+use crate::package_sets::PackageSets;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,7 +33,10 @@ pub fn answer(args: &Args) -> Result<Ending, Failure> {
 pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     super::log::start();
     match args.kind {
-        Kind::Build => local::job(&args.folder, &call.settings.builder).await?,
+        Kind::Build => {
+            let sets = PackageSets::below(&call.settings.service.state);
+            local::job(&args.folder, &call.settings.builder, &sets).await?;
+        }
         Kind::Smoketest => qemu::job(&args.folder, &call.settings.cloudlet).await?,
         Kind::Imds => return answer(args),
     }

@@ -105,7 +105,7 @@ impl Store {
         row.map(|row| Ok(time(row.try_get(0)?))).transpose()
     }
 
-    async fn begin_planned(&self, plan: &Plan) -> Result<Transaction<'static, Any>> {
+    pub(super) async fn begin_planned(&self, plan: &Plan) -> Result<Transaction<'static, Any>> {
         let mut transaction = self.begin().await?;
         // The row stays locked until the commit, so that nobody else can take the lease in between.
         let held = sqlx::query(

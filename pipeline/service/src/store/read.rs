@@ -280,7 +280,7 @@ impl Store {
     /// One candidate with everything known of it.
     pub async fn candidate(&self, id: &CandidateId) -> Result<Option<Candidate>> {
         let row = sqlx::query(
-            "SELECT facts, life, verdict, created, recipe, finished FROM candidate WHERE id = $1",
+            "SELECT facts, life, verdict, created, recipe, finished, batch FROM candidate WHERE id = $1",
         )
         .bind(&id.0)
         .fetch_optional(&self.pool)
@@ -290,6 +290,7 @@ impl Store {
         let facts: Facts = decode(row.try_get::<&str, _>(0)?)?;
         let verdict: String = row.try_get(2)?;
         let recipe: String = row.try_get(4)?;
+        let batch: String = row.try_get(6)?;
         let verdict: Option<Verdict> = if verdict.is_empty() { None } else { Some(decode(&verdict)?) };
         let mut waivers = self.waivers(&recipe).await?;
         if row.try_get::<i64, _>(5)? == 1 {
@@ -306,6 +307,7 @@ impl Store {
             created: time(row.try_get(3)?),
             changes: self.causes(id).await?,
             life: decode(row.try_get::<&str, _>(1)?)?,
+            batch: self.in_batch(&batch).await?,
             steps: self.steps(id).await?,
             decisions,
         }))

@@ -38,6 +38,9 @@ pub fn headline(facts: &Facts<'_>) -> String {
         Stage::Waiting => format!("It has not started: {}.", wait_reason(facts)),
         Stage::Building => format!("It is being built. {}.", waits()),
         Stage::Testing => format!("It is being booted and tested. {}.", waits()),
+        Stage::Gating if candidate.verdict().is_some() => {
+            format!("It passed its own gate, and is not published yet: it {}.", wait_reason(facts))
+        }
         Stage::Gating => "Every smoketest is over, and the gate is about to speak.".to_owned(),
         Stage::Publishing => format!("It passed, and is being uploaded and read back. {}.", waits()),
         Stage::Promoting if !candidate.decisions.holds.is_empty() => {
@@ -156,6 +159,7 @@ pub fn of(facts: &Facts<'_>) -> NextAction {
         Stage::Waiting => nobody("It starts. Nobody needs to act."),
         Stage::Building => on_its_way(facts, "The boots follow as soon as it is built."),
         Stage::Testing => on_its_way(facts, "The gate speaks as soon as every boot is over."),
+        Stage::Gating if candidate.verdict().is_some() => for_batch(facts),
         Stage::Gating => nobody("The gate speaks at the service's next look."),
         Stage::Publishing => on_its_way(facts, "Pointers are moved as soon as everything was read back."),
         Stage::Promoting => match candidate.decisions.holds.first() {
@@ -168,6 +172,22 @@ pub fn of(facts: &Facts<'_>) -> NextAction {
         },
         Stage::Announcing => on_its_way(facts, "Nothing else is left to do."),
         Stage::Finished(outcome) => after(candidate, &outcome),
+    }
+}
+
+/// What a candidate that passed by itself needs of its batch.
+fn for_batch(facts: &Facts<'_>) -> NextAction {
+    let candidate = facts.candidate;
+    let wait = wait::of(facts).into_iter().next();
+    let id = candidate.batch.as_ref().map(|batch| batch.id.0.clone()).unwrap_or_default();
+    match wait.filter(|wait| wait.who != MUSTER) {
+        Some(wait) => NextAction {
+            what: "Its batch must pass first: eject what breaks the others, waive their tests, or try them again."
+                .to_owned(),
+            who: wait.who,
+            commands: vec![format!("muster batch show {}", shell(&id))],
+        },
+        None => nobody("It is published once every candidate of its batch has passed. Nobody needs to act."),
     }
 }
 

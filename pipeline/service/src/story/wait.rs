@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use muster_flow::announce::Announce;
+use muster_flow::batch::judge;
 use muster_flow::candidate::{self, Candidate, CandidateId, Stage};
 use muster_flow::publish;
 use muster_flow::step::{Progress, Step, StepKey, Work};
@@ -41,7 +42,8 @@ pub fn of(facts: &Facts<'_>) -> Vec<Wait> {
         Stage::Finished(_) => return waits,
         Stage::Waiting => waits.push(before_the_start(facts)),
         Stage::Promoting => waits.extend(before_promotion(facts)),
-        Stage::Building | Stage::Testing | Stage::Gating | Stage::Publishing | Stage::Announcing => {}
+        Stage::Gating => waits.extend(before_publishing(candidate)),
+        Stage::Building | Stage::Testing | Stage::Publishing | Stage::Announcing => {}
     }
     let steps = &candidate.steps;
     waits.extend(of_steps(facts, &steps.builds));
@@ -103,6 +105,19 @@ fn before_the_start(facts: &Facts<'_>) -> Wait {
     };
     let what = "its start".to_owned();
     Wait { what, why, since: Some(candidate.created), ..wait(candidate, &who) }
+}
+
+/// Its batch, which has not passed its gate.
+fn before_publishing(candidate: &Candidate) -> Option<Wait> {
+    let batch = candidate.batch.as_ref()?;
+    let verdict = candidate.verdict()?;
+    let why = judge::wait(candidate)?;
+    let who = match batch.ruling {
+        None => MUSTER.to_owned(),
+        Some(_) => next_action::owner(candidate),
+    };
+    let (since, until) = (Some(verdict.at), Some(batch.until));
+    Some(Wait { what: "its batch".to_owned(), why, since, until, ..wait(candidate, &who) })
 }
 
 fn before_promotion(facts: &Facts<'_>) -> Option<Wait> {

@@ -44,6 +44,11 @@ pub fn change(id: &str) -> String {
     format!("/changes/{}", text::in_address(id, ""))
 }
 
+/// The path of a batch's page.
+pub fn batch(id: &str) -> String {
+    format!("/batches/{}", text::in_address(id, "/+"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

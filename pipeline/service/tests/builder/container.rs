@@ -3,6 +3,7 @@
 use std::fs;
 
 use muster::adapters::local::{self, LocalBuilder, Settings};
+use muster::package_sets::PackageSets;
 use muster::job::Jobs;
 use muster::port::{Observation, Port};
 use muster_flow::recipe::{Form, Product};
@@ -37,7 +38,7 @@ async fn a_kickstart_becomes_an_oci_image_by_way_of_a_job() {
     let request = request(&distribution, Product::Container, CONTAINER);
     let second = build(other.path(), request.clone()).await.unwrap();
     fs::write(one.path().join("request.json"), serde_json::to_vec(&request).unwrap()).unwrap();
-    local::job(one.path(), &Settings::default()).await.unwrap();
+    local::job(one.path(), &Settings::default(), &PackageSets::below(one.path())).await.unwrap();
     let (ended, _) = unbounded_channel();
     let jobs =
         Jobs { kind: "build", root: one.path().into(), program: "/bin/true".into(), config: None, ended };

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use muster::adapters::local::{self, BuildError, Composer, Settings};
 use muster::job::Desk;
+use muster::package_sets::PackageSets;
 use muster::program::Program;
-use muster_flow::build::{Artifact, BuildOutput, BuildRequest};
+use muster_flow::build::{Allowed, Artifact, BuildOutput, BuildRequest};
 use muster_flow::recipe::{Definition, Form, Packages, Product, Repository};
 
 /// Any moment after the packages were made.
@@ -36,6 +37,7 @@ pub fn request(distribution: &Path, product: Product, text: &str) -> BuildReques
         definition: Definition { file: "a.ks".to_owned(), commit: String::new(), texts },
         product,
         packages: Packages { repositories, ..Packages::default() },
+        allowed: Allowed::default(),
         arch: "x86_64".to_owned(),
         version: "43".to_owned(),
         file_stem: "Murmur-Cloud-Base-43-20260921.0.x86_64".to_owned(),
@@ -58,7 +60,7 @@ pub async fn build_with(
 ) -> Result<BuildOutput, BuildError> {
     let desk = Desk { folder: folder.to_owned() };
     fs::create_dir_all(desk.work()).unwrap();
-    local::build(desk, request, settings).await
+    local::build(desk, request, settings, PackageSets::below(folder)).await
 }
 
 /// A folder for one build; with `MUSTER_TEST_KEEP` set it stays, to be looked at.

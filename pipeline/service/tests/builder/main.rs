@@ -10,4 +10,5 @@ mod ostree;
 mod rpm_ostree;
 mod refusals;
 mod packages;
+mod frozen;
 mod machine;

@@ -16,10 +16,12 @@ use crate::story::Telling;
 const BESIDE: usize = 2;
 
 /// Moments that must be among those at which it dies: each kind of write, people's commands, and what happens outside.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "after recording the planner's lease",
     "after recording claims of steps",
     "recording changes",
+    "recording the batch stable/20261121.0",
+    "recording what the gate of stable/20261121.0 says",
     "recording the start of cloud/",
     "recording what cloud/",
     "recording that cloud/43.20261121.0/build/x86_64 has begun",

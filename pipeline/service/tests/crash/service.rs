@@ -52,6 +52,8 @@ impl Service {
         let mut settings = Settings::default();
         settings.engine.quiet_s = 0;
         settings.engine.parallel_smoketests = 4;
+        // Package sets are named by what they hold, so that all processes of all tellings can share the folder.
+        settings.service.state = std::env::temp_dir().join("muster-crash");
         let store = Store::open(&database.url, clock.clone()).await.unwrap();
         let store = store.witnessed(Arc::new(brink.clone()));
         let upstream = Arc::new(Standing::of(recipes));

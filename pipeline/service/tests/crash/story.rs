@@ -6,7 +6,7 @@ use muster::clock::Clock;
 use muster::store::Store;
 use muster_flow::candidate::{Candidate, Hold, Life, Outcome, Stage};
 use muster_flow::gate::Waiver;
-use muster_flow::recipe::Recipe;
+use muster_flow::recipe::{Recipe, Repository};
 use muster_flow::step::Progress;
 use muster_lab::brink::Brink;
 use muster_lab::database::Database;
@@ -24,12 +24,17 @@ const BROKEN: &str = "smoketest/x86_64/uefi";
 /// This goes on until ada cancels it.
 const ENDLESS: &str = "server/43.20261121.1/build";
 
-/// `cloud`, which no package touches, and `server`, of which there is little: so that the story is soon told.
+/// `cloud`, which no package touches, and `server`, of which there is little: so that the story is soon told. Their
+/// releases are one batch.
 fn recipes() -> Vec<Recipe> {
     let (mut cloud, mut server) = (recipe("cloud"), recipe("server"));
     cloud.packages.tags.clear();
     server.smoketests.cells.truncate(1);
     server.destinations.clear();
+    for recipe in [&mut cloud, &mut server] {
+        let (name, baseurl) = ("os".to_owned(), "file:///os".to_owned());
+        recipe.packages.repositories = vec![Repository { name, baseurl, gpgkeys: Vec::new() }];
+    }
     vec![cloud, server]
 }
 

@@ -1,5 +1,8 @@
 //! Builds that Koji keeps: held to one package set, and recorded.
 
+use std::collections::BTreeSet;
+
+use muster::adapters::koji;
 use muster::port::Port;
 use muster_flow::build::{BuildRequest, Package};
 use muster_flow::koji::{KojiBuild, KojiRepo};
@@ -8,7 +11,7 @@ use muster_flow::step::StepKey;
 use muster_lab::koji::build::BuildState;
 use serde_json::json;
 
-use crate::ground::{Ground, failed, given_up, image, kept, key, made, retried};
+use crate::ground::{Ground, failed, given_up, image, kept, key, made, retried, settings};
 
 fn with_repositories(urls: &[&str]) -> BuildRequest {
     let mut request = kept();
@@ -85,6 +88,45 @@ async fn a_further_try_is_held_to_the_same_repository_while_that_is_there() {
     ground.builder.ensure(&again(3), &kept()).await.unwrap();
     assert_eq!(asked(&ground), json!([format!("{}/repos/f43-build/{newer}/$arch/", ground.hub.topurl())]));
     assert_eq!(ground.hub.count("buildImageOz"), 3);
+}
+
+#[tokio::test]
+async fn every_build_of_a_batch_is_held_to_the_repositories_that_were_frozen_for_it() {
+    let ground = Ground::new().await;
+    ground.hub.tag("f43-build", ["bash", "5.3.0", "2.fc43"]);
+    let id = ground.hub.make_repo("f43-build");
+    ground.hub.tag("f43-build", ["hello", "2.10", "1.fc43"]);
+    let settings = settings(&ground.hub, &ground.folder);
+    let frozen = koji::freeze(&settings, &BTreeSet::new(), "43").await.unwrap();
+    assert_eq!(frozen.set.text(), "bash-0:5.3.0-2.fc43.src\tbash-5.3.0-2.fc43\n", "hello came later");
+    assert_eq!(
+        frozen.repos.iter().map(|repo| (repo.id, repo.tag.as_str())).collect::<Vec<_>>(),
+        [(id, "f43-build")]
+    );
+
+    ground.hub.make_repo("f43-build");
+    let held = |mut request: BuildRequest| {
+        request.koji.as_mut().unwrap().held.clone_from(&frozen.repos);
+        request
+    };
+    ground.builder.ensure(&key(), &held(kept())).await.unwrap();
+    let address = json!([format!("{}/repos/f43-build/{id}/$arch/", ground.hub.topurl())]);
+    assert_eq!(asked(&ground), address, "a newer repository is none of the batch's");
+    ground.hub.fail(33, (1018, "a builder broke"));
+    ground.hub.delete_repo(id);
+    let again = StepKey::of_generation(&key().0, 2);
+    let why = given_up(ground.builder.ensure(&again, &held(kept())).await);
+    assert!(why.contains("its batch must be frozen again"), "{why}");
+}
+
+#[tokio::test]
+async fn koji_refuses_what_it_cannot_keep_out() {
+    let ground = Ground::new().await;
+    let mut request = kept();
+    request.allowed.without.push(Package::of_nevra("bash-5.3.0-2.fc43.x86_64").unwrap());
+    let why = given_up(ground.builder.ensure(&key(), &request).await);
+    assert!(why.contains("cannot be kept from any"), "{why}");
+    assert_eq!(ground.hub.count("buildImageOz"), 0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod stages;
 mod lists;
 mod candidate;
 mod changes;
+mod batches;
 mod sources;
 mod strangers;
 mod mirror;

@@ -176,6 +176,13 @@ impl Order<'_> {
             file: &self.request.definition.file,
         };
         let mut faults = wish.faults(self.settings);
+        if !self.request.allowed.is_everything() {
+            faults.push(
+                "Koji takes every package of its repositories, so a build there cannot be kept from any; \
+                 who may can untag it"
+                    .to_owned(),
+            );
+        }
         if faults.is_empty() {
             faults.extend(self.upload().err());
             faults.extend(self.call("", &[]).err());

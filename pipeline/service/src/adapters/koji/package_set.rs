@@ -3,6 +3,11 @@
 //! An address that leads to a tag's latest repository is held to the repository that is the latest now. All others stay
 //! as the recipe has them.
 
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use muster_flow::batch::Frozen;
+use muster_flow::build::Package;
 use muster_flow::koji::{KojiRepo, KojiTask};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,7 +50,7 @@ pub async fn addresses(
     if order.image.scratch {
         return Ok(Ok(urls));
     }
-    if let Some(earlier) = earlier {
+    if let Some(earlier) = earlier.filter(|_| order.image.held.is_empty()) {
         let held = of_task(earlier);
         let repos = repos(hub, order.settings, &held).await?;
         if !held.is_empty() && repos.iter().all(|(_, is_usable)| *is_usable) {
@@ -64,29 +69,108 @@ pub async fn addresses(
         (tag, Which::Latest, rest) => Some((tag.to_owned(), rest.to_owned())),
         (_, Which::Number(_), _) => None,
     };
-    let calls: Vec<_> =
-        urls.iter().filter_map(|url| Some(("getRepo", vec![json!(latest(url)?.0)]))).collect();
+    let held = |tag: &str| order.image.held.iter().find(|held| held.tag == tag);
+    let ask = |(tag, _): (String, String)| match held(&tag) {
+        Some(held) => ("repoInfo", vec![json!(held.id)]),
+        None => ("getRepo", vec![json!(tag)]),
+    };
+    let calls: Vec<_> = urls.iter().filter_map(|url| latest(url).map(ask)).collect();
     if calls.is_empty() {
         return Ok(Ok(urls));
     }
-    let mut outcomes = hub.multi(&calls).await?.into_iter();
+    let mut outcomes = hub.multi::<Option<Told>>(&calls).await?.into_iter();
     for url in &mut urls {
         let Some((tag, rest)) = latest(url) else { continue };
-        let newest: Option<Told> = match outcomes.next().unwrap_or(Ok(None)) {
-            Ok(newest) => newest,
-            Err(error) if error.is(code::GENERIC) => {
-                return Ok(Err(format!("the hub has no tag {tag}, whose repository is {url}")));
+        let told = outcomes.next().unwrap_or(Ok(None));
+        let id = match held(&tag) {
+            Some(held) => {
+                if !told?.is_some_and(|told| USABLE.contains(&told.state)) {
+                    return Ok(Err(format!(
+                        "it is held to repository {} of {tag}, whose files the hub has no more; its batch must be frozen again",
+                        held.id
+                    )));
+                }
+                held.id
             }
-            Err(error) => return Err(error),
+            None => match newest(told, &tag, url)? {
+                Ok(newest) => newest.id,
+                Err(why) => return Ok(Err(why)),
+            },
         };
-        let Some(newest) = newest else {
-            return Ok(Err(format!(
-                "the tag {tag} has no repository that is ready; somebody who may can say: koji regen-repo {tag}"
-            )));
-        };
-        *url = format!("{topurl}/repos/{tag}/{}{rest}", newest.id);
+        *url = format!("{topurl}/repos/{tag}/{id}{rest}");
     }
     Ok(Ok(urls))
+}
+
+/// The newest repository of a tag that is ready, as the hub told of it, or what is missing for it.
+fn newest(
+    told: Result<Option<Told>, CallError>,
+    tag: &str,
+    url: &str,
+) -> Result<Result<Told, String>, CallError> {
+    let newest = match told {
+        Ok(newest) => newest,
+        Err(error) if error.is(code::GENERIC) => {
+            return Ok(Err(format!("the hub has no tag {tag}, whose repository is {url}")));
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(newest.ok_or_else(|| {
+        format!(
+            "the tag {tag} has no repository that is ready; somebody who may can say: koji regen-repo {tag}"
+        )
+    }))
+}
+
+/// A build in a tag.
+#[derive(Deserialize)]
+struct Tagged {
+    name: String,
+    version: String,
+    release: String,
+    #[serde(default)]
+    epoch: Option<u32>,
+}
+
+/// What the repositories of a batch hold now: the newest that the hub made of each tag, and the builds that were in the tag
+/// at the event that it was made at. No addresses mean the build tag of the target for this version.
+pub async fn freeze(settings: &Settings, addresses: &BTreeSet<String>, version: &str) -> Result<Frozen> {
+    let hub = Hub::new(&settings.hub)?;
+    let topurl = settings.topurl.trim_end_matches('/');
+    let mut urls: BTreeSet<String> = addresses.clone();
+    if urls.is_empty() {
+        let target = Settings::of_version(&settings.target, version);
+        let found: Value = hub.call("getBuildTarget", &[json!(target)]).await?;
+        let tag = found["build_tag_name"].as_str();
+        let tag = tag.with_context(|| format!("the hub has no build target {target}"))?;
+        urls.insert(format!("{topurl}/repos/{tag}/latest/$arch/"));
+    }
+    let mut frozen = Frozen::default();
+    for url in &urls {
+        let told = match parse(topurl, url) {
+            Some((tag, Which::Latest, _)) => {
+                let told = hub.call("getRepo", &[json!(tag)]).await;
+                newest(told, tag, url)?.map_err(anyhow::Error::msg)?
+            }
+            Some((_, Which::Number(id), _)) => {
+                let told: Option<Told> = hub.call("repoInfo", &[json!(id)]).await?;
+                told.with_context(|| format!("the hub has no repository {id}"))?
+            }
+            // What nobody froze is told with the build.
+            None => continue,
+        };
+        let asked = [json!(told.tag_name), json!(told.create_event), json!(true), Value::Null, json!(true)];
+        let builds: Vec<Tagged> = hub.call("listTagged", &asked).await?;
+        for Tagged { name, version, release, epoch } in builds {
+            let source = format!("{name}-{version}-{release}");
+            let package =
+                Package { name, epoch: epoch.unwrap_or(0), version, release, arch: "src".to_owned() };
+            frozen.set.0.insert(package, source);
+        }
+        frozen.repos.push(KojiRepo { id: told.id, tag: told.tag_name, event: told.create_event });
+    }
+    frozen.repos.sort_by(|one, other| (&one.tag, one.id).cmp(&(&other.tag, other.id)));
+    Ok(frozen)
 }
 
 /// What a finished task's packages came from: what Koji froze, and the addresses that nobody froze.

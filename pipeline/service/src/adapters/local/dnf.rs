@@ -3,6 +3,7 @@
 //! dnf is told everything and reads nothing of this machine's own. Its exit code is not enough: it is 0 when a
 //! package's `%post` failed, so the log is always read.
 
+mod held;
 mod verdict;
 
 use std::path::PathBuf;
@@ -11,10 +12,13 @@ use std::time::Duration;
 use anyhow::Context;
 use muster_definition::kickstart::Extent;
 
+use self::held::Held;
 use super::chamber::{Reach, chamber};
 use super::fault::Result;
+use super::manifest;
 use super::wanted::{Round, Source, Wanted};
 use super::workshop::Workshop;
+use crate::program::Program;
 
 pub use verdict::judge;
 
@@ -31,16 +35,35 @@ pub async fn install(workshop: &Workshop, wanted: &Wanted) -> Result<Vec<String>
             .map_err(|error| workshop.io(error, &format!("cannot write {}", path.display())))
     };
     write(&workshop.home.join(".rpmmacros"), &macros)?;
-    write(&config, &configuration(workshop, wanted))?;
+    write(&config, &configuration(workshop, wanted, None))?;
     for mount in ["proc", "sys", "dev"] {
         let path = workshop.root.join(mount);
         std::fs::create_dir_all(&path).map_err(|error| workshop.io(error, "cannot make the root"))?;
     }
+    let allowed = &workshop.request.allowed;
+    if allowed.is_everything() {
+        return install_rounds(workshop, &wanted.rounds).await;
+    }
+    let held = held::find(workshop, &config).await?;
+    write(&config, &configuration(workshop, wanted, Some(&held)))?;
+    let warnings = install_rounds(workshop, &wanted.rounds).await.map_err(|error| held.told_apart(error))?;
+    held.check(allowed, &manifest::installed(workshop).await?)?;
+    Ok(warnings)
+}
+
+async fn install_rounds(workshop: &Workshop, rounds: &[Round]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    for (number, round) in wanted.rounds.iter().enumerate() {
+    for (number, round) in rounds.iter().enumerate() {
         warnings.extend(transaction(workshop, round, number).await?);
     }
     Ok(warnings)
+}
+
+/// dnf, told which system it works on.
+fn target(workshop: &Workshop, dnf: Program) -> Program {
+    dnf.arg(format!("--installroot={}", workshop.root.display()))
+        .arg(format!("--releasever={}", workshop.request.version))
+        .arg(format!("--forcearch={}", workshop.request.arch))
 }
 
 async fn transaction(workshop: &Workshop, round: &Round, number: usize) -> Result<Vec<String>> {
@@ -54,10 +77,8 @@ async fn transaction(workshop: &Workshop, round: &Round, number: usize) -> Resul
     let program = workshop.program("unshare").log(&log);
     let program = chamber(program, &workshop.root, Reach::Network)
         .args(["dnf", "--assumeyes", "--config"])
-        .arg(workshop.desk.work().join("dnf.conf"))
-        .arg(format!("--installroot={}", workshop.root.display()))
-        .arg(format!("--releasever={}", workshop.request.version))
-        .arg(format!("--forcearch={}", workshop.request.arch))
+        .arg(workshop.desk.work().join("dnf.conf"));
+    let program = target(workshop, program)
         .arg(format!("--setopt=group_package_types={types}"))
         .args(["install", "--"])
         .args(&round.specs);
@@ -104,10 +125,14 @@ fn progress(line: &str) -> Option<String> {
     Some(format!("{doing} {done} of {all}: {package}"))
 }
 
-fn configuration(workshop: &Workshop, wanted: &Wanted) -> String {
+fn configuration(workshop: &Workshop, wanted: &Wanted, held: Option<&Held>) -> String {
     let cache = workshop.settings.cache.clone();
     let keep = u8::from(cache.is_some()).to_string();
     let cache = cache.unwrap_or_else(|| workshop.desk.work().join("dnf-cache"));
+    // A cache is asked whether it is still true each time, but not after it was asked what it holds.
+    let expire = if held.is_some() { "never" } else { "0" };
+    let excludes = held.into_iter().flat_map(|held| &held.excludes);
+    let excludes: Vec<&str> = wanted.excludes.iter().chain(excludes).map(String::as_str).collect();
     let mut main = vec![
         // Nothing of this machine's own repositories, variables and plugins is read.
         ("reposdir", "/nonexistent".to_owned()),
@@ -115,14 +140,13 @@ fn configuration(workshop: &Workshop, wanted: &Wanted) -> String {
         ("plugins", "0".to_owned()),
         ("cachedir", std::path::absolute(&cache).unwrap_or(cache).display().to_string()),
         ("keepcache", keep),
-        // A cache is asked whether it is still true each time.
-        ("metadata_expire", "0".to_owned()),
+        ("metadata_expire", expire.to_owned()),
         ("logdir", "/var/log".to_owned()),
         ("gpgcheck", "0".to_owned()),
         ("localpkg_gpgcheck", "0".to_owned()),
         ("color", "never".to_owned()),
         ("max_parallel_downloads", "8".to_owned()),
-        ("excludepkgs", wanted.excludes.join(",")),
+        ("excludepkgs", excludes.join(",")),
     ];
     main.extend(wanted.options.iter().cloned());
     let own = workshop.settings.dnf.iter().map(|(name, value)| (name.as_str(), value.clone()));

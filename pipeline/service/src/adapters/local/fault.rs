@@ -47,6 +47,19 @@ pub enum BuildError {
     /// Packages that need what nothing provides, or that exclude each other.
     #[error("the packages cannot be installed together, a dependency is broken:\n{0}")]
     Dependency(String),
+    /// A package of the frozen set is in no repository any more, and is needed.
+    #[error("the build is held to a package set, and no repository has {names} any more:\n{lines}")]
+    Vanished {
+        /// The packages, joined by commas.
+        names: String,
+        /// What follows from it.
+        lines: String,
+    },
+    /// A package was installed that the build may not take.
+    #[error(
+        "{0} was installed although this build may not take it: the repository changed while it was read; try again"
+    )]
+    NotAllowed(String),
     /// Two packages bring the same file with other contents.
     #[error("packages conflict over a file:\n{0}")]
     FileConflict(String),

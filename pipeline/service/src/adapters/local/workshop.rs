@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::Settings;
 use super::fault::{BuildError, Result};
 use crate::job::Desk;
+use crate::package_sets::PackageSets;
 use crate::program::{Finished, Program, ProgramError};
 
 /// The room one build has to itself.
@@ -26,6 +27,8 @@ pub struct Workshop {
     pub request: BuildRequest,
     /// The `[builder]` section.
     pub settings: Settings,
+    /// Where frozen package sets are kept.
+    pub sets: PackageSets,
     /// The folder that becomes the image's root.
     pub root: PathBuf,
     /// The home of the programs that are run, so that nobody's own settings are read.
@@ -38,7 +41,7 @@ pub struct Workshop {
 
 impl Workshop {
     /// Lays the folders out, empty.
-    pub fn open(desk: &Desk, request: BuildRequest, settings: Settings) -> Result<Self> {
+    pub fn open(desk: &Desk, request: BuildRequest, settings: Settings, sets: PackageSets) -> Result<Self> {
         // A relative folder would mean another place to a program that runs elsewhere.
         let folder = std::path::absolute(&desk.folder).context("cannot tell the job's folder")?;
         let desk = Desk { folder: folder.clone() };
@@ -50,6 +53,7 @@ impl Workshop {
             desk,
             request,
             settings,
+            sets,
         };
         for stale in [&workshop.artifacts, &workshop.log] {
             remove(stale)?;

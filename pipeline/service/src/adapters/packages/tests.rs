@@ -33,7 +33,8 @@ async fn a_repository_is_known_by_its_source_packages_however_it_is_compressed()
     for (name, bytes) in
         [("primary.xml", plain), ("primary.xml.gz", gzip.finish().unwrap()), ("primary.xml.zst", zstd)]
     {
-        let index = repositories.index(&repository(folder.path(), &bytes, name)).await.unwrap();
+        let url = repository(folder.path(), &bytes, name);
+        let index = repositories.index(&url).await.unwrap();
         let kernel = Some("kernel-6.17.1-300.fc43");
         assert_eq!(index.build_of("kernel-6.17.1-300.fc43"), kernel, "{name}");
         assert_eq!(index.build_of("kernel-core-6.17.1-300.fc43"), kernel);
@@ -42,6 +43,9 @@ async fn a_repository_is_known_by_its_source_packages_however_it_is_compressed()
         assert_eq!(index.builds.len(), 2);
         assert_eq!(index.sources["kernel-core"], "kernel");
         assert!(!index.sources.contains_key("bash"));
+        let all = repositories.packages(&url).await.unwrap().text();
+        let bash = "bash-0:5.3.0-2.fc43.x86_64\tbash-5.3.0-2.fc43\n";
+        assert_eq!(all, format!("{bash}kernel-core-0:6.17.1-300.fc43.x86_64\tkernel-6.17.1-300.fc43\n"));
     }
 }
 
