@@ -182,6 +182,10 @@ pub struct CandidateAnnouncement {
 /// Every message that is due by now.
 pub fn wanted(candidate: &Candidate, stage: &Stage) -> Vec<Wanted<Announce>> {
     let mut wanted = Vec::new();
+    if candidate.purpose.is_probe() {
+        // What it shows is told of the candidate that it was made for.
+        return wanted;
+    }
     wanted.extend(builds(candidate));
     wanted.extend(smoketests(candidate));
     wanted.extend(verdict(candidate));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::{Candidate, Purpose};
+use crate::candidate::Candidate;
 use crate::koji::{KojiRecord, KojiRepo, KojiTask};
 use crate::recipe::{Builder, Definition, Form, Packages, Product, Recipe};
 use crate::step::{Place, Wanted, Work};
@@ -253,7 +253,7 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Build>> {
         }
         Builder::Local => recipe.arches.iter().map(|arch| build(candidate, arch, None)).collect(),
         Builder::Koji => {
-            let scratch = candidate.purpose == Purpose::Scratch;
+            let scratch = !candidate.purpose.is_published();
             let held = candidate.batch.as_ref().map(|batch| batch.repos.clone()).unwrap_or_default();
             let image = KojiImage { scratch, held, ..KojiImage::kept(recipe, candidate.id.release()) };
             if !matches!(recipe.koji, KojiTask::Runroot(_)) {

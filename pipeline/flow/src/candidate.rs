@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::announce::Announce;
 use crate::batch::InBatch;
+use crate::blame::Trial;
 use crate::build::Build;
 use crate::gate::{self, Ruling, Verdict, Waiver};
 use crate::publish::{Promote, Upload, Verify};
@@ -95,13 +96,20 @@ pub enum Purpose {
         /// Why.
         why: String,
     },
+    /// To find out what made another one red. It is never published, and whatever is not a probe goes first.
+    Probe {
+        /// The red one.
+        of: CandidateId,
+        /// What it boots.
+        trial: Trial,
+    },
 }
 
 impl Purpose {
     /// Whether a passing candidate is published.
     pub fn is_published(&self) -> bool {
         match self {
-            Purpose::Scratch => false,
+            Purpose::Scratch | Purpose::Probe { .. } => false,
             Purpose::Release | Purpose::Emergency { .. } => true,
         }
     }
@@ -112,6 +120,20 @@ impl Purpose {
             Purpose::Scratch => "scratch",
             Purpose::Release => "release",
             Purpose::Emergency { .. } => "emergency",
+            Purpose::Probe { .. } => "probe",
+        }
+    }
+
+    /// Whether it only serves to find out about another one.
+    pub fn is_probe(&self) -> bool {
+        self.trial().is_some()
+    }
+
+    /// What a probe boots.
+    pub fn trial(&self) -> Option<&Trial> {
+        match self {
+            Purpose::Probe { trial, .. } => Some(trial),
+            Purpose::Scratch | Purpose::Release | Purpose::Emergency { .. } => None,
         }
     }
 
@@ -477,7 +499,7 @@ pub fn may_start(
     now: Timestamp,
 ) -> Result<(), String> {
     match candidate.purpose {
-        Purpose::Release | Purpose::Emergency { .. } => return Ok(()),
+        Purpose::Release | Purpose::Emergency { .. } | Purpose::Probe { .. } => return Ok(()),
         Purpose::Scratch => {}
     }
     let running = open.iter().find(|other| {

@@ -20,4 +20,5 @@ pub mod relevance;
 pub mod smoketest;
 pub mod step;
 pub mod wish;
+pub mod blame;
 pub mod words;

@@ -1,0 +1,227 @@
+//! Which change made a candidate red: suspects, probes, and what can be concluded from them.
+//!
+//! An inquiry is derived from facts: the red candidate, the last good one of its recipe, and the probes made so far. It
+//! knows nothing of how a probe is built or booted. A test that is red by chance must not mislead it: nobody is accused
+//! on the word of one boot.
+
+pub mod suspect;
+pub mod probe;
+mod search;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::build::Package;
+use crate::candidate::{Candidate, Outcome, Stage};
+use crate::gate::{Counts, Reason, Standing};
+use crate::smoketest::Colour;
+use probe::Answer;
+use suspect::Suspect;
+
+/// One test that was red in one cell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Symptom {
+    /// The architecture.
+    pub arch: String,
+    /// The cell.
+    pub cell: String,
+    /// The test.
+    pub test: String,
+}
+
+/// The search for what made one candidate red.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'a> {
+    /// The red one.
+    pub red: &'a Candidate,
+    /// The last one before it that was good.
+    pub good: &'a Candidate,
+    /// What was red, as it was when the inquiry began.
+    pub symptoms: &'a [Symptom],
+    /// The probes that were made for it, in their order.
+    pub probes: &'a [Candidate],
+    /// How many probes it may make.
+    pub bound: u32,
+}
+
+/// What a probe boots.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// The red image, once more as it is.
+    Red,
+    /// The last good image, once more as it is, with the tests of today.
+    Good,
+    /// The last good image built anew with these suspects, by their names, and none of the others.
+    With(BTreeSet<String>),
+}
+
+/// What an inquiry needs next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// A probe is on its way.
+    Wait,
+    /// One more probe.
+    Probe(Box<Probe>),
+    /// Nothing: it is over.
+    Over(Conclusion),
+}
+
+/// A probe that should be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// The candidate that it is. What it boots may have been built already.
+    pub candidate: Candidate,
+    /// The packages that its build is held to; none when nothing has to be built.
+    pub packages: Option<BTreeSet<Package>>,
+}
+
+/// How an inquiry ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Conclusion {
+    /// These did it.
+    Accused(Accusation),
+    /// The same image was red at one time and green at another: nobody is accused.
+    NotReproduced {
+        /// How many boots were red.
+        red: u32,
+        /// How many were green.
+        green: u32,
+    },
+    /// What was good is red as well now: it is none of the suspects, but something around the image.
+    Elsewhere {
+        /// What is red now and should not be.
+        what: String,
+    },
+    /// It could not be found out.
+    Inconclusive {
+        /// Why.
+        why: String,
+        /// The suspects that are left, by their names.
+        left: Vec<String>,
+    },
+}
+
+/// Who did it, and what was seen of that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accusation {
+    /// The smallest set that was found.
+    pub suspects: Vec<Suspect>,
+    /// Why it is a set, if it is one.
+    pub how: How,
+    /// What was seen with them alone.
+    pub alone: Sight,
+    /// What was seen with everything but them.
+    pub without: Sight,
+}
+
+/// Why an accusation names several suspects, or one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It is one.
+    One,
+    /// Each alone is good: together they are not.
+    Together,
+    /// They cannot be built without each other.
+    Inseparable,
+}
+
+/// What was seen of one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sight {
+    /// It is red.
+    Red,
+    /// It is green.
+    Green,
+    /// It could not be found out: why.
+    Unknown(String),
+}
+
+/// The tests that made a candidate red; none when it is not red.
+pub fn symptoms(candidate: &Candidate) -> Vec<Symptom> {
+    if candidate.stage_before_announcing() != Stage::Finished(Outcome::Rejected) {
+        return Vec::new();
+    }
+    let Some(verdict) = candidate.verdict() else { return Vec::new() };
+    let of_standing = |standing: Standing| {
+        let counts = |reason: &&Reason| reason.counts == Counts::Yes && reason.standing == standing;
+        verdict.reasons.iter().filter(counts).filter_map(symptom).collect::<Vec<_>>()
+    };
+    let mut symptoms = of_standing(Standing::Failed);
+    if symptoms.is_empty() {
+        // A guest that never came up can leave nothing but tests that did not run.
+        symptoms = of_standing(Standing::Missing);
+    }
+    symptoms.sort();
+    symptoms
+}
+
+fn symptom(reason: &Reason) -> Option<Symptom> {
+    let (arch, cell) = reason.cell.split_once('/')?;
+    Some(Symptom { arch: arch.to_owned(), cell: cell.to_owned(), test: reason.test.clone()? })
+}
+
+/// Whether an older candidate is one to compare the red one with: it passed, and nothing of what is red now was other
+/// than green there. What is new among the tests it need not have.
+pub fn is_good(older: &Candidate, symptoms: &[Symptom]) -> bool {
+    let passed = matches!(
+        older.stage_before_announcing(),
+        Stage::Publishing | Stage::Promoting | Stage::Finished(Outcome::Passed | Outcome::Published)
+    );
+    let is_green =
+        |symptom: &Symptom| probe::result(older, symptom).is_none_or(|result| result.colour == Colour::Green);
+    let has_arch = |symptom: &Symptom| {
+        let outputs = older.builds().filter_map(|step| step.output());
+        outputs.flat_map(|output| &output.artifacts).any(|artifact| artifact.arch == symptom.arch)
+    };
+    passed
+        && !older.purpose.is_probe()
+        && symptoms.iter().all(|symptom| has_arch(symptom) && is_green(symptom))
+}
+
+/// What an inquiry needs next.
+pub fn next(inquiry: &Inquiry<'_>, now: Timestamp) -> Next {
+    if inquiry.probes.iter().any(|probe| !probe.stage().is_finished()) {
+        return Next::Wait;
+    }
+    let case = Case::of(inquiry);
+    match search::conclude(&case) {
+        Ok(conclusion) => Next::Over(conclusion),
+        Err(need) if inquiry.probes.len() >= inquiry.bound as usize => {
+            let why = format!("{} probes were made, and no more may be", inquiry.probes.len());
+            Next::Over(Conclusion::Inconclusive { why, left: need.left })
+        }
+        Err(need) => Next::Probe(Box::new(probe::make(inquiry, &case.suspects, need.trial, now))),
+    }
+}
+
+/// The suspects that are left, by their names, going by the probes that are over; none when those are enough.
+pub fn left(inquiry: &Inquiry<'_>) -> Vec<String> {
+    search::conclude(&Case::of(inquiry)).err().map(|need| need.left).unwrap_or_default()
+}
+
+/// What a search is made in: the suspects, and what the probes have shown.
+struct Case {
+    /// Those that can be put into an image, and left out.
+    suspects: Vec<Suspect>,
+    /// What has changed in the testing itself.
+    testing: Option<Suspect>,
+    answers: Vec<(Trial, Answer)>,
+}
+
+impl Case {
+    fn of(inquiry: &Inquiry<'_>) -> Self {
+        let suspects = suspect::of(inquiry.good, inquiry.red);
+        let answer = |probe: &Candidate| {
+            let trial = probe.purpose.trial()?.clone();
+            Some((trial, probe::answer(inquiry, &suspects, probe)?))
+        };
+        let answers = inquiry.probes.iter().filter_map(answer).collect();
+        Case { testing: suspect::of_testing(inquiry), suspects, answers }
+    }
+}
