@@ -7,6 +7,7 @@
 pub mod suspect;
 pub mod probe;
 mod search;
+pub mod words;
 
 use std::collections::BTreeSet;
 
@@ -14,8 +15,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::build::Package;
-use crate::candidate::{Candidate, Outcome, Stage};
+use crate::candidate::{Candidate, CandidateId, Outcome, Stage};
 use crate::gate::{Counts, Reason, Standing};
+use crate::recipe::Builder;
 use crate::smoketest::Colour;
 use probe::Answer;
 use suspect::Suspect;
@@ -84,6 +86,13 @@ pub struct Probe {
 pub enum Conclusion {
     /// These did it.
     Accused(Accusation),
+    /// What an earlier inquiry had found is still there.
+    Known {
+        /// The candidate that it made red first.
+        of: CandidateId,
+        /// What was found of it.
+        accusation: Accusation,
+    },
     /// The same image was red at one time and green at another: nobody is accused.
     NotReproduced {
         /// How many boots were red.
@@ -184,6 +193,26 @@ pub fn is_good(older: &Candidate, symptoms: &[Symptom]) -> bool {
         && symptoms.iter().all(|symptom| has_arch(symptom) && is_green(symptom))
 }
 
+/// What an inquiry into a candidate that was compared with the same good one and had the same symptoms has found, when the
+/// red one still has all of it: to search once more would find the same.
+pub fn known(
+    of: &CandidateId,
+    conclusion: &Conclusion,
+    good: &Candidate,
+    red: &Candidate,
+) -> Option<Conclusion> {
+    let (of, accusation) = match conclusion {
+        Conclusion::Accused(accusation) => (of, accusation),
+        Conclusion::Known { of, accusation } => (of, accusation),
+        Conclusion::NotReproduced { .. } | Conclusion::Elsewhere { .. } | Conclusion::Inconclusive { .. } => {
+            return None;
+        }
+    };
+    let suspects = suspect::of(good, red);
+    let is_there = accusation.suspects.iter().all(|accused| suspects.contains(accused));
+    is_there.then(|| Conclusion::Known { of: of.clone(), accusation: accusation.clone() })
+}
+
 /// What an inquiry needs next.
 pub fn next(inquiry: &Inquiry<'_>, now: Timestamp) -> Next {
     if inquiry.probes.iter().any(|probe| !probe.stage().is_finished()) {
@@ -196,13 +225,19 @@ pub fn next(inquiry: &Inquiry<'_>, now: Timestamp) -> Next {
             let why = format!("{} probes were made, and no more may be", inquiry.probes.len());
             Next::Over(Conclusion::Inconclusive { why, left: need.left })
         }
-        Err(need) => Next::Probe(Box::new(probe::make(inquiry, &case.suspects, need.trial, now))),
+        Err(need) => Next::Probe(Box::new(probe::make(inquiry, &case.suspects, &need.trial, now))),
     }
 }
 
 /// The suspects that are left, by their names, going by the probes that are over; none when those are enough.
 pub fn left(inquiry: &Inquiry<'_>) -> Vec<String> {
     search::conclude(&Case::of(inquiry)).err().map(|need| need.left).unwrap_or_default()
+}
+
+/// What each probe has shown; `None` for one that is on its way.
+pub fn shown(inquiry: &Inquiry<'_>) -> Vec<Option<Answer>> {
+    let suspects = suspect::of(inquiry.good, inquiry.red);
+    inquiry.probes.iter().map(|probe| probe::answer(inquiry, &suspects, probe)).collect()
 }
 
 /// What a search is made in: the suspects, and what the probes have shown.
@@ -212,6 +247,32 @@ struct Case {
     /// What has changed in the testing itself.
     testing: Option<Suspect>,
     answers: Vec<(Trial, Answer)>,
+    /// Why nothing can be built with some of them only.
+    obstacle: Option<String>,
+}
+
+/// Only a builder on this machine can be kept from taking a package.
+fn obstacle(red: &Candidate, suspects: &[Suspect]) -> Option<String> {
+    let builder = match red.recipe.builder {
+        Builder::Local => return None,
+        Builder::Koji => "Koji",
+        Builder::Imagefactory => "ImageFactory",
+    };
+    let has_packages = suspects.iter().any(|suspect| !suspect.packages().is_empty());
+    has_packages
+        .then(|| format!("{builder} builds it, and cannot be kept from taking a package that is there"))
+}
+
+impl Conclusion {
+    /// Those who did it; none when nobody is accused.
+    pub fn accused(&self) -> &[Suspect] {
+        match self {
+            Conclusion::Accused(accusation) | Conclusion::Known { accusation, .. } => &accusation.suspects,
+            Conclusion::NotReproduced { .. }
+            | Conclusion::Elsewhere { .. }
+            | Conclusion::Inconclusive { .. } => &[],
+        }
+    }
 }
 
 impl Case {
@@ -222,6 +283,7 @@ impl Case {
             Some((trial, probe::answer(inquiry, &suspects, probe)?))
         };
         let answers = inquiry.probes.iter().filter_map(answer).collect();
-        Case { testing: suspect::of_testing(inquiry), suspects, answers }
+        let obstacle = obstacle(inquiry.red, &suspects);
+        Case { testing: suspect::of_testing(inquiry), suspects, answers, obstacle }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Purpose};
 use crate::koji::{KojiRecord, KojiRepo, KojiTask};
 use crate::recipe::{Builder, Definition, Form, Packages, Product, Recipe};
 use crate::step::{Place, Wanted, Work};
@@ -266,9 +266,12 @@ pub fn wanted(candidate: &Candidate) -> Vec<Wanted<Build>> {
     }
 }
 
-/// What this machine may build a candidate from: exactly what was frozen for its batch. What Koji builds is held to its
-/// repositories.
+/// What this machine may build a candidate from: exactly what was frozen for its batch, or for it alone when it is a probe.
+/// What Koji builds is held to its repositories.
 fn allowed(candidate: &Candidate) -> Allowed {
+    if let Purpose::Probe { set, .. } = &candidate.purpose {
+        return Allowed { set: set.clone(), without: Vec::new() };
+    }
     let batch = candidate.batch.as_ref().filter(|_| candidate.recipe.builder == Builder::Local);
     let set = batch.map(|batch| batch.set.clone());
     Allowed { set, without: Vec::new() }

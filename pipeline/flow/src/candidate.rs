@@ -102,6 +102,9 @@ pub enum Purpose {
         of: CandidateId,
         /// What it boots.
         trial: Trial,
+        /// The frozen package set that its build is held to, by its SHA-256 in hex.
+        #[serde(default)]
+        set: Option<String>,
     },
 }
 

@@ -182,14 +182,7 @@ impl Case {
 
 /// The names of those who are accused; none when nobody is.
 fn accused(conclusion: &Conclusion) -> Vec<&str> {
-    match conclusion {
-        Conclusion::Accused(accusation) => {
-            accusation.suspects.iter().map(|suspect| suspect.name.as_str()).collect()
-        }
-        Conclusion::NotReproduced { .. } | Conclusion::Elsewhere { .. } | Conclusion::Inconclusive { .. } => {
-            Vec::new()
-        }
-    }
+    conclusion.accused().iter().map(|suspect| suspect.name.as_str()).collect()
 }
 
 fn builds(probes: &[Candidate]) -> usize {

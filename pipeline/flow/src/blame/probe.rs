@@ -13,7 +13,7 @@ use crate::build::{self, BuildOutput, Package};
 use crate::candidate::{Candidate, CandidateId, Cause, Decisions, Life, Outcome, Purpose, Stage, Steps};
 use crate::difference::{self, Difference, What};
 use crate::gate::Policy;
-use crate::recipe::{Cell, Matrix, Recipe};
+use crate::recipe::{Builder, Cell, Matrix, Recipe};
 use crate::smoketest::{Colour, Smoketest, Test, TestResult};
 use crate::step::{Progress, Step};
 
@@ -33,9 +33,9 @@ pub enum Answer {
 }
 
 /// The probe that tries something.
-pub(super) fn make(inquiry: &Inquiry<'_>, suspects: &[Suspect], trial: Trial, now: Timestamp) -> Probe {
+pub(super) fn make(inquiry: &Inquiry<'_>, suspects: &[Suspect], trial: &Trial, now: Timestamp) -> Probe {
     let red = inquiry.red;
-    let side = |name: &str| if has(&trial, name) { red } else { inquiry.good };
+    let side = |name: &str| if has(trial, name) { red } else { inquiry.good };
     let mut candidate = Candidate {
         id: CandidateId(format!("{}_probe{}", red.id, inquiry.probes.len() + 1)),
         recipe: recipe(inquiry, &side(RECIPE).recipe),
@@ -49,12 +49,15 @@ pub(super) fn make(inquiry: &Inquiry<'_>, suspects: &[Suspect], trial: Trial, no
             why: format!("it boots {}", trial.words()),
         }],
         life: Life::Started { at: now },
+        batch: None,
         steps: Steps::default(),
         decisions: Decisions::default(),
-        purpose: Purpose::Probe { of: red.id.clone(), trial: trial.clone() },
+        purpose: Purpose::Probe { of: red.id.clone(), trial: trial.clone(), set: None },
     };
-    candidate.steps.builds = built(inquiry, &trial, &candidate);
-    let packages = if candidate.steps.builds.is_empty() { packages(inquiry, suspects, &trial) } else { None };
+    candidate.steps.builds = built(inquiry, trial, &candidate);
+    // The others take what is there, and would refuse to be held to anything.
+    let is_held = candidate.steps.builds.is_empty() && candidate.recipe.builder == Builder::Local;
+    let packages = if is_held { packages(inquiry, suspects, trial) } else { None };
     Probe { candidate, packages }
 }
 
@@ -221,19 +224,4 @@ pub(super) fn result<'a>(candidate: &'a Candidate, symptom: &Symptom) -> Option<
     };
     let output = candidate.smoketests().find(is_it)?.output()?;
     output.results.iter().find(|result| result.name == symptom.test)
-}
-
-impl Trial {
-    /// What it boots, for a person.
-    pub fn words(&self) -> String {
-        match self {
-            Trial::Red => "the red image again".to_owned(),
-            Trial::Good => "the last good image again".to_owned(),
-            Trial::With(names) if names.is_empty() => "the last good image, built anew".to_owned(),
-            Trial::With(names) => {
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                format!("the last good image, built anew with {}", names.join(", "))
-            }
-        }
-    }
 }

@@ -94,6 +94,9 @@ fn control(case: &Case, all: &Names) -> Result<Option<Conclusion>, Need> {
 }
 
 fn search(case: &Case, all: &Names) -> Result<Conclusion, Need> {
+    if let Some(obstacle) = &case.obstacle {
+        return Ok(inconclusive(obstacle, all));
+    }
     let (mut base, mut group) = narrow(case, Names::new(), all.clone())?;
     if group == *all {
         return Ok(inconclusive("no part of what has changed can be built without the rest", all));
@@ -198,7 +201,6 @@ struct Tally {
     green: usize,
     /// Boots that showed nothing.
     lost: usize,
-    /// Why it could not be built.
     not_built: bool,
     /// Why nothing was shown.
     why: String,

@@ -109,10 +109,14 @@ fn recipe(old: &Recipe, new: &Recipe) -> Option<Suspect> {
     (!settings.is_empty()).then(|| Suspect { name: RECIPE.to_owned(), change: Change::Recipe(settings) })
 }
 
+/// What packages of one source have in common: the first word of their names, and from which versions to which they
+/// changed.
+type Origin = (String, BTreeSet<(String, String)>);
+
 /// Packages that were most likely built from one source are one suspect: they changed from the same version to the same
 /// version, and their names begin with the same word.
 fn packages(differences: Vec<Difference>) -> Vec<Suspect> {
-    let mut groups: BTreeMap<(String, Vec<(String, String)>), Vec<Difference>> = BTreeMap::new();
+    let mut groups: BTreeMap<Origin, Vec<Difference>> = BTreeMap::new();
     let mut by_name: BTreeMap<String, Vec<Difference>> = BTreeMap::new();
     for difference in differences {
         by_name.entry(difference.name.clone()).or_default().push(difference);
@@ -122,7 +126,7 @@ fn packages(differences: Vec<Difference>) -> Vec<Suspect> {
         let side = |side: &Option<String>| side.as_deref().map(without_arch).unwrap_or_default().to_owned();
         let versions: BTreeSet<(String, String)> =
             same_name.iter().map(|difference| (side(&difference.old), side(&difference.new))).collect();
-        groups.entry((word, versions.into_iter().collect())).or_default().extend(same_name);
+        groups.entry((word, versions)).or_default().extend(same_name);
     }
     let mut suspects: Vec<Suspect> = groups.into_values().filter_map(suspect).collect();
     suspects.sort_by(|one, other| one.name.cmp(&other.name));
