@@ -1,10 +1,14 @@
 //! Every port, over the pretend world.
 
+use std::collections::BTreeMap;
+
 use anyhow::anyhow;
 use async_trait::async_trait;
+use muster::package_sets::PackageSets;
 use muster::port::{self, Observation, Port, Ports};
 use muster_flow::announce::{Announce, Announced, Announcement};
 use muster_flow::build::{Artifact, Build, BuildOutput, BuildRequest, Package};
+use muster_flow::difference;
 use muster_flow::publish::{
     Promote, PromoteOutput, PromoteRequest, Upload, UploadOutput, UploadRequest, Uploaded, Verify,
     VerifyOutput, VerifyRequest,
@@ -137,7 +141,7 @@ fn decode<W: Work>(handle: &Handle) -> Result<(StepKey, W::Request), port::Fault
 }
 
 impl Pretend for Build {
-    fn output(_: &World, key: &StepKey, request: &BuildRequest) -> BuildOutput {
+    fn output(world: &World, key: &StepKey, request: &BuildRequest) -> BuildOutput {
         let artifact = |form: Form| Artifact {
             form,
             arch: request.arch.clone(),
@@ -151,25 +155,44 @@ impl Pretend for Build {
             Product::Container => &[Form::Oci],
             Product::Ostree => &[Form::OstreeCommit, Form::Qcow2],
         };
-        let package = |name: &str| Package {
-            name: name.to_owned(),
-            epoch: 0,
-            version: "1".to_owned(),
-            release: "1".to_owned(),
-            arch: "x86_64".to_owned(),
-        };
         BuildOutput {
             artifacts: forms.iter().map(|form| artifact(*form)).collect(),
-            packages: ["bash", "glibc"].map(package).to_vec(),
+            packages: install(world, request),
             ..BuildOutput::default()
         }
     }
+}
+
+/// The newest of each package that the build may take.
+fn install(world: &World, request: &BuildRequest) -> Vec<Package> {
+    let state = world.state();
+    let set = request.allowed.set.as_ref();
+    let set = set.and_then(|name| PackageSets::below(state.folder.as_ref()?).read(name).ok());
+    let without = &request.allowed.without;
+    let may_take =
+        |package: &&Package| set.as_ref().is_none_or(|set| set.has(package)) && !without.contains(package);
+    let mut repository = state.repository.clone();
+    if repository.is_empty() {
+        repository =
+            ["bash-1-1.x86_64", "glibc-1-1.x86_64"].into_iter().filter_map(Package::of_nevra).collect();
+    }
+    let mut newest: BTreeMap<String, Package> = BTreeMap::new();
+    for package in repository.iter().filter(may_take) {
+        let known = newest.entry(package.name.clone()).or_insert_with(|| package.clone());
+        if difference::order(known, package).is_lt() {
+            known.clone_from(package);
+        }
+    }
+    newest.into_values().collect()
 }
 
 impl Pretend for Smoketest {
     fn output(world: &World, key: &StepKey, request: &SmoketestRequest) -> SmoketestOutput {
         let colour = match world.state().fault_of(&key.0) {
             Some(Fault::Red) => Colour::Red("it is red".to_owned()),
+            Some(Fault::RedWith(package)) if request.packages.contains(package) => {
+                Colour::Red(format!("{package} is on it"))
+            }
             _ => Colour::Green,
         };
         let results = request.tests.iter().map(|test| TestResult {

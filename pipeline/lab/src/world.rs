@@ -1,14 +1,17 @@
 //! What is outside: work begun by key, public pointers, messages on a bus.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use muster_flow::build::Package;
 
 /// The outside world. Clones share it; it outlives every engine.
 #[derive(Clone, Debug, Default)]
 pub struct World(Arc<Mutex<State>>);
 
 /// Everything outside.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
     /// How often work was really begun, by key. More than once is a fault of the adapters.
     pub begun: BTreeMap<String, u32>,
@@ -26,6 +29,10 @@ pub struct State {
     pub messages: BTreeMap<String, (String, u32)>,
     /// What goes wrong, by the beginning of the key's purpose, such as `smoketest/x86_64/uefi`, or of the whole key.
     pub faults: BTreeMap<String, Fault>,
+    /// The packages that builders find, of which they take the newest they may; bash and glibc when it is empty.
+    pub repository: Vec<Package>,
+    /// The folder that the service keeps its state in, where a builder finds the package sets that it is held to.
+    pub folder: Option<PathBuf>,
     /// Whether adapters look before they create. The control of the crash suite turns it off.
     pub manners: Manners,
 }
@@ -45,6 +52,8 @@ pub enum Manners {
 pub enum Fault {
     /// A smoketest is red.
     Red,
+    /// A smoketest is red when this package is on the image, as `name-version-release.arch`.
+    RedWith(String),
     /// It fails with a reason.
     Fails(String),
     /// The first so many calls do not get through.

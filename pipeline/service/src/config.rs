@@ -12,6 +12,7 @@ use muster_flow::recipe::{Recipe, Repository, Signatures};
 use serde::Deserialize;
 
 use crate::adapters;
+use crate::blame;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -25,6 +26,8 @@ pub struct Settings {
     pub packages: PackageSources,
     /// The engine's pace.
     pub engine: Engine,
+    /// How it is found out what made a candidate red.
+    pub blame: blame::Settings,
     /// How long the database keeps what is over.
     pub retention: Retention,
     /// The bus; without it only people, sweeps and the calendar bring changes.

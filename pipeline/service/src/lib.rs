@@ -18,6 +18,7 @@ pub mod intake;
 pub mod upstream;
 pub mod batches;
 pub mod calendar;
+pub mod blame;
 pub mod planner;
 pub mod engine;
 pub mod reaper;

@@ -4,6 +4,7 @@
 //! done by the engine.
 
 mod batches;
+mod inquiries;
 pub(crate) mod untold;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use muster_flow::publish;
 use muster_flow::recipe::Definition;
 use muster_flow::relevance::{self, Admission, Knowledge, Touch};
 
+use crate::blame;
 use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::config;
@@ -38,6 +40,7 @@ pub struct Planner {
     calendar: Calendar,
     patience: Patience,
     deadline: SignedDuration,
+    blame: blame::Settings,
     open: BTreeMap<CandidateId, Known>,
     /// Candidates that are over and whose batch is not.
     finished: BTreeMap<CandidateId, Known>,
@@ -82,6 +85,7 @@ impl Planner {
                 at_most: SignedDuration::from_secs(engine.at_most_s),
             },
             deadline: SignedDuration::from_hours(engine.deadline_hours),
+            blame: settings.blame.clone(),
             open: BTreeMap::new(),
             finished: BTreeMap::new(),
             sets: PackageSets::below(&settings.service.state),
@@ -113,6 +117,7 @@ impl Planner {
             let may_start = digested < BATCH as usize;
             moved |= self.advance(&plan, &id, may_start).await? == Turn::Moved;
         }
+        moved |= self.move_inquiries(&plan).await? > 0;
         Ok(if moved { Turn::Moved } else { Turn::Idle })
     }
 
@@ -272,6 +277,8 @@ impl Planner {
             // What was begun for it is waited for, so that nothing of it moves unseen.
             Stage::Finished(_) if candidate.is_at_work() => return Ok(Turn::Idle),
             Stage::Finished(outcome) => {
+                // First, so that it is not forgotten by whoever dies in between.
+                self.inquire(candidate).await?;
                 self.store.finish(plan, id, version, outcome.words()).await?;
                 return Ok(Turn::Moved);
             }

@@ -4,6 +4,7 @@
 //! here begins and ends its own.
 
 mod batches;
+mod blame;
 pub mod heard;
 mod inbox;
 mod ledger;
@@ -29,6 +30,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
 pub use batches::Revised;
+pub use blame::{InquiryRow, Terms};
 pub use plan::{Admitted, Plan, Recording};
 pub use read::{JournalLine, Milestones, SeenChange, StepRow};
 pub use steps::{Claimed, Ending};

@@ -192,7 +192,7 @@ impl Store {
         Ok(())
     }
 
-    async fn make(
+    pub(super) async fn make(
         &self,
         transaction: &mut Transaction<'static, Any>,
         candidate: &Candidate,
@@ -235,8 +235,12 @@ impl Store {
             self.journal_in(transaction, &old.0, &format!("superseded by {}", candidate.id)).await?;
         }
         let mut made = candidate.purpose.candidate();
-        if let Purpose::Emergency { who, why } = &candidate.purpose {
-            let _ = write!(made, " for {who} ({why})");
+        match &candidate.purpose {
+            Purpose::Emergency { who, why } => {
+                let _ = write!(made, " for {who} ({why})");
+            }
+            Purpose::Probe { of, .. } => made = format!("a probe of {of}"),
+            Purpose::Scratch | Purpose::Release => {}
         }
         let first = candidate.changes.first();
         let because =
@@ -282,12 +286,14 @@ impl Store {
         let prefix = format!("{recipe}/{version}.{day}.");
         // The end of the range is the prefix with its last character raised by one: '.' becomes '/'.
         let end = format!("{recipe}/{version}.{day}/");
-        let row = sqlx::query("SELECT COUNT(*) FROM candidate WHERE recipe = $1 AND id >= $2 AND id < $3")
-            .bind(recipe)
-            .bind(prefix)
-            .bind(end)
-            .fetch_one(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT COUNT(*) FROM candidate WHERE recipe = $1 AND id >= $2 AND id < $3 AND probe_of = ''",
+        )
+        .bind(recipe)
+        .bind(prefix)
+        .bind(end)
+        .fetch_one(&self.pool)
+        .await?;
         Ok(u32::try_from(row.try_get::<i64, _>(0)?)?)
     }
 
@@ -387,8 +393,10 @@ impl Store {
         deadline: Timestamp,
     ) -> Result<()> {
         let now = self.now().as_millisecond();
-        let sql = "INSERT INTO step (key, candidate, kind, request, state, due, deadline, created, updated, place) \
-                   VALUES ($1, $2, $3, $4, 'wanted', $5, $6, $5, $5, $7) ON CONFLICT DO NOTHING";
+        // Whatever is not a probe goes first.
+        let sql = "INSERT INTO step (key, candidate, kind, request, state, due, deadline, created, updated, place, rank) \
+                   SELECT $1, $2, $3, $4, 'wanted', $5, $6, $5, $5, $7, CASE WHEN probe_of = '' THEN 0 ELSE 1 END \
+                   FROM candidate WHERE id = $2 ON CONFLICT DO NOTHING";
         sqlx::query(sql)
             .bind(&wanted.key.0)
             .bind(&candidate.0)

@@ -125,7 +125,8 @@ impl Store {
         self.load_all(ids).await
     }
 
-    /// The newest candidates, finished ones too.
+    /// The newest candidates, finished ones too; but no finished probe, which is told of with the candidate that it was
+    /// made for.
     pub async fn candidates(&self, limit: u32) -> Result<Vec<Candidate>> {
         let mut candidates = Vec::new();
         for id in self.ids(limit).await? {
@@ -134,9 +135,11 @@ impl Store {
         Ok(candidates)
     }
 
-    /// The ids of the newest candidates, newest first.
+    /// The ids of the newest candidates, newest first; not those of finished probes.
     pub async fn ids(&self, limit: u32) -> Result<Vec<CandidateId>> {
-        let ids = sqlx::query("SELECT id FROM candidate ORDER BY created DESC, id DESC LIMIT $1")
+        let sql = "SELECT id FROM candidate WHERE probe_of = '' OR finished = 0 \
+                   ORDER BY created DESC, id DESC LIMIT $1";
+        let ids = sqlx::query(sql)
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
@@ -144,17 +147,17 @@ impl Store {
         ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
     }
 
-    /// The ids of the newest candidates with nothing left to do.
+    /// The ids of the newest candidates with nothing left to do; not those of probes.
     pub(super) async fn finished_ids(&self, limit: u32) -> Result<Vec<CandidateId>> {
-        let sql = "SELECT id FROM candidate WHERE finished = 1 ORDER BY created DESC, id DESC LIMIT $1";
+        let sql = "SELECT id FROM candidate WHERE finished = 1 AND probe_of = '' ORDER BY created DESC, id DESC LIMIT $1";
         let ids = sqlx::query(sql).bind(i64::from(limit)).fetch_all(&self.pool).await;
         let ids = ids.context("cannot list the finished candidates")?;
         ids.iter().map(|row| Ok(CandidateId(row.try_get(0)?))).collect()
     }
 
-    /// How many candidates have nothing left to do.
+    /// How many candidates that are no probes have nothing left to do.
     pub async fn finished_count(&self) -> Result<usize> {
-        let row = sqlx::query("SELECT COUNT(*) FROM candidate WHERE finished = 1")
+        let row = sqlx::query("SELECT COUNT(*) FROM candidate WHERE finished = 1 AND probe_of = ''")
             .fetch_one(&self.pool)
             .await
             .context("cannot count the finished candidates")?;
@@ -165,7 +168,7 @@ impl Store {
     pub async fn before(&self, id: &CandidateId, limit: u32) -> Result<Vec<CandidateId>> {
         let ids = sqlx::query(
             "SELECT older.id FROM candidate AS older JOIN candidate AS this ON this.recipe = older.recipe \
-             WHERE this.id = $1 AND older.id <> $1 AND older.created <= this.created \
+             WHERE this.id = $1 AND older.id <> $1 AND older.created <= this.created AND older.probe_of = '' \
              ORDER BY older.created DESC, older.id DESC LIMIT $2",
         )
         .bind(&id.0)

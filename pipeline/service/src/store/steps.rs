@@ -91,7 +91,7 @@ impl Store {
         let free = format!("{which} AND due <= $3 AND lease < $3");
         let sql = format!(
             "UPDATE step SET owner = $1, lease = $2, fence = fence + 1 WHERE {free} AND key IN \
-             (SELECT key FROM step WHERE {free} ORDER BY due, key LIMIT $4) RETURNING {COLUMNS}"
+             (SELECT key FROM step WHERE {free} ORDER BY rank, due, key LIMIT $4) RETURNING {COLUMNS}"
         );
         let query = sqlx::query(AssertSqlSafe(sql))
             .bind(self.writer())
@@ -252,6 +252,14 @@ impl Store {
         if claimed.kind == "build" {
             let recipe = claimed.candidate.split('/').next().unwrap_or_default();
             let output: BuildOutput = decode(output)?;
+            let row = sqlx::query("SELECT probe_of FROM candidate WHERE id = $1")
+                .bind(&claimed.candidate)
+                .fetch_one(&mut **transaction)
+                .await?;
+            if !row.try_get::<&str, _>(0)?.is_empty() {
+                // A probe has packages that no image is made of.
+                return Ok(());
+            }
             let BuildRequest { arch, .. } = decode(&claimed.request)?;
             let earlier = format!("{arch}{EARLIER}");
             if output.packages.is_empty() {

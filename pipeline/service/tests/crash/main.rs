@@ -8,3 +8,4 @@ mod death;
 mod processes;
 mod faults;
 mod people;
+mod blame;

@@ -54,6 +54,9 @@ impl Service {
         settings.engine.parallel_smoketests = 4;
         // Package sets are named by what they hold, so that all processes of all tellings can share the folder.
         settings.service.state = std::env::temp_dir().join("muster-crash");
+        if let Some(folder) = &world.state().folder {
+            settings.service.state.clone_from(folder);
+        }
         let store = Store::open(&database.url, clock.clone()).await.unwrap();
         let store = store.witnessed(Arc::new(brink.clone()));
         let upstream = Arc::new(Standing::of(recipes));
