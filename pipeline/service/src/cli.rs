@@ -12,6 +12,7 @@ mod status;
 mod watch;
 mod show;
 mod diff;
+mod blame;
 mod explain;
 mod trigger;
 mod release;
@@ -74,6 +75,8 @@ enum Command {
     Show(show::Args),
     /// How the packages of two candidates differ.
     Diff(diff::Args),
+    /// What made a candidate red: suspects, probes, and what they have shown.
+    Blame(blame::Args),
     /// What a message of the bus would do, and why, without doing it.
     Explain(explain::Args),
     /// Ask for a scratch candidate of a recipe.
@@ -141,6 +144,7 @@ async fn run(cli: Cli, format: Format) -> Result<Ending, Failure> {
         Command::Watch(args) => watch::run(&call, &args).await,
         Command::Show(args) => show::run(&call, &args).await,
         Command::Diff(args) => diff::run(&call, &args).await,
+        Command::Blame(args) => blame::run(&call, &args).await,
         Command::Explain(args) => explain::run(&call, &args).await,
         Command::Trigger(args) => trigger::run(&call, args).await,
         Command::Release(args) => release::run(&call, args).await,

@@ -16,6 +16,7 @@ pub mod wait;
 pub mod timeline;
 pub mod built;
 pub mod boot;
+pub mod blame;
 pub mod image;
 
 use jiff::Timestamp;
@@ -25,6 +26,7 @@ use muster_flow::gate::{Verdict, Waiver};
 use serde::Serialize;
 
 use crate::store::{Milestones, StepRow};
+use blame::{Asked, Blame};
 use boot::Boot;
 use built::Built;
 use image::{Image, Trust};
@@ -47,6 +49,8 @@ pub struct Facts<'a> {
     pub note: &'a str,
     /// Every open candidate, itself among them.
     pub open: &'a [Candidate],
+    /// The inquiry into what made it red, if there is one.
+    pub asked: Option<&'a Asked>,
     /// Whether the service is at work.
     pub service: Service,
     /// How long a scratch candidate waits for more changes.
@@ -77,7 +81,7 @@ pub struct Brief {
     pub recipe: String,
     /// Its version.
     pub version: String,
-    /// `scratch`, `release` or `emergency`.
+    /// `scratch`, `release`, `emergency` or `probe`.
     pub purpose: &'static str,
     /// The stream its releases go to.
     pub stream: String,
@@ -150,6 +154,8 @@ pub struct Story {
     pub boots: Vec<Boot>,
     /// What the gate says; `None` while it has not spoken on what is known now.
     pub verdict: Option<Verdict>,
+    /// What made it red, if that is looked for.
+    pub blame: Option<Blame>,
     /// What was read back from its destinations.
     pub images: Vec<Image>,
     /// Exceptions that people made.
@@ -197,6 +203,7 @@ pub fn tell(facts: &Facts<'_>) -> Story {
         builds: built::of_candidate(candidate),
         boots: boot::all(facts),
         verdict: candidate.verdict().cloned(),
+        blame: facts.asked.map(|asked| blame::tell(candidate, asked)),
         images: image::of_candidate(candidate, facts.trust, facts.is_current),
         waivers: candidate.decisions.waivers.clone(),
     }

@@ -19,7 +19,8 @@ pub async fn on_its_way(
         return Ok(Some(newest));
     }
     let open = store.open_candidates().await?;
-    let mut of_recipe = open.into_iter().rev().filter(|other| other.recipe.name == newest.recipe.name);
+    let is_it = |other: &Candidate| other.recipe.name == newest.recipe.name && !other.purpose.is_probe();
+    let mut of_recipe = open.into_iter().rev().filter(is_it);
     Ok(of_recipe.find(|other| !other.stage().is_finished() && suits(other)))
 }
 
@@ -31,7 +32,9 @@ pub async fn candidate(store: &Store, name: &str) -> Result<Candidate, Failure> 
     }
     let all = store.ids(LIMIT).await?;
     for id in all.iter().filter(|id| id.recipe() == name) {
-        if let Some(candidate) = store.find_readable(id).await? {
+        if let Some(candidate) = store.find_readable(id).await?
+            && !candidate.purpose.is_probe()
+        {
             return Ok(candidate);
         }
     }

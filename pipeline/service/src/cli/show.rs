@@ -50,6 +50,9 @@ fn tell(story: &Story, page: &str) -> String {
             let _ = writeln!(text, "{}", output::wrap(&line, "  ", WIDTH));
         }
     }
+    if let Some(blame) = &story.blame {
+        let _ = writeln!(text, "\nWhat made it red\n{}", super::blame::tell(blame));
+    }
     for chapter in &story.chapters {
         text.push_str(&told(chapter));
     }

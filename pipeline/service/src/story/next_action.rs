@@ -1,6 +1,6 @@
 //! Where a candidate stands in one sentence, what happens next, who must act, and with which command.
 
-use muster_flow::candidate::{Candidate, Life, Outcome, Stage};
+use muster_flow::candidate::{Candidate, Life, Outcome, Purpose, Stage};
 use muster_flow::gate::{Counts, Reason, Standing, Verdict};
 use muster_flow::step::{Progress, Step, StepKey, Work};
 use serde::Serialize;
@@ -48,7 +48,16 @@ pub fn headline(facts: &Facts<'_>) -> String {
         }
         Stage::Promoting => format!("It is verified, and pointers are being moved. {}.", waits()),
         Stage::Announcing => format!("{} Messages about it are on their way.", ending(candidate)),
-        Stage::Finished(_) => ending(candidate),
+        Stage::Finished(_) => format!("{}{}", ending(candidate), who_did_it(facts)),
+    }
+}
+
+/// What was found of a red candidate, as a sentence of its own.
+fn who_did_it(facts: &Facts<'_>) -> String {
+    let conclusion = facts.asked.and_then(|asked| asked.row.conclusion.as_ref());
+    match (conclusion, facts.candidate.stage_before_announcing()) {
+        (Some(conclusion), Stage::Finished(Outcome::Rejected)) => format!(" Why: {}.", conclusion.words()),
+        (_, _) => String::new(),
     }
 }
 
@@ -61,6 +70,18 @@ fn ending(candidate: &Candidate) -> String {
     let Stage::Finished(outcome) = candidate.stage_before_announcing() else {
         return String::new();
     };
+    if let Purpose::Probe { of, .. } = &candidate.purpose {
+        match outcome {
+            Outcome::Passed => return format!("What is red in {of} is green here."),
+            Outcome::Rejected => return format!("What is red in {of} is red here too."),
+            Outcome::Published
+            | Outcome::CannotTell
+            | Outcome::BuildFailed(_)
+            | Outcome::PublishFailed(_)
+            | Outcome::Superseded
+            | Outcome::Cancelled => {}
+        }
+    }
     match outcome {
         Outcome::Passed => "It passed. It was made to prove a change, so it is not published.".to_owned(),
         Outcome::Published => {
@@ -207,6 +228,13 @@ fn on_its_way(facts: &Facts<'_>, then: &str) -> NextAction {
 
 fn after(candidate: &Candidate, outcome: &Outcome) -> NextAction {
     let who = owner(candidate);
+    if let Purpose::Probe { of, .. } = &candidate.purpose {
+        return NextAction {
+            what: format!("Nothing here: look at {of}, for which it was made."),
+            who: NOBODY.to_owned(),
+            commands: vec![format!("muster blame {}", shell(&of.0))],
+        };
+    }
     match outcome {
         Outcome::Passed => NextAction {
             what: "Nothing. A release follows by the calendar, or when somebody asks for one.".to_owned(),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use muster_flow::candidate::{Candidate, Outcome, Patience, Stage};
 use muster_flow::publish;
 use tokio::sync::OnceCell;
 
+use super::blame::{self, Asked, Blame};
 use super::boot::{self, Boot};
 use super::image::Trust;
 use super::packages::{self, Packages};
@@ -91,7 +92,7 @@ impl Teller {
 
     /// All there is to tell about a candidate.
     pub async fn story(&self, candidate: &Candidate) -> Result<Story> {
-        let mut around = self.around(candidate).await?;
+        let mut around = Around { asked: self.asked(candidate).await?, ..self.around(candidate).await? };
         if publish::is_promoted(candidate) {
             let releases = self.store.releases(&candidate.recipe.stream).await?;
             around.is_current = releases.iter().any(|release| release.candidate == candidate.id.0);
@@ -172,6 +173,20 @@ impl Teller {
         Ok(Service::of(self.store.planned_until().await?, self.clock.now()))
     }
 
+    /// What made a candidate red, as far as that is looked for.
+    pub async fn blame(&self, candidate: &Candidate) -> Result<Option<Blame>> {
+        let asked = self.asked(candidate).await?;
+        Ok(asked.map(|asked| blame::tell(candidate, &asked)))
+    }
+
+    async fn asked(&self, candidate: &Candidate) -> Result<Option<Asked>> {
+        let Some(row) = self.store.inquiry(&candidate.id).await? else { return Ok(None) };
+        let good = self.store.candidate(&row.good).await?;
+        let good = good.with_context(|| format!("there is no candidate {}", row.good))?;
+        let probes = self.store.probes(&candidate.id).await?;
+        Ok(Some(Asked { row, good, probes }))
+    }
+
     async fn around(&self, candidate: &Candidate) -> Result<Around> {
         let changes = self.store.cause_count(&candidate.id).await?;
         Ok(Around {
@@ -197,6 +212,7 @@ impl Teller {
             rows: &around.rows,
             note: &around.note,
             open,
+            asked: around.asked.as_ref(),
             service: Service::of(around.lease, now),
             patience: self.patience,
             trust: &around.trust,
@@ -226,4 +242,5 @@ struct Around {
     lease: Option<Timestamp>,
     trust: Trust,
     is_current: bool,
+    asked: Option<Asked>,
 }

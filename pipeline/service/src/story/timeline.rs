@@ -138,6 +138,9 @@ fn changes(candidate: &Candidate) -> Vec<Moment> {
         muster_flow::candidate::Purpose::Emergency { ref who, ref why } => {
             format!("for release to {} at once: {who} asked for it. Why: {why}", candidate.recipe.stream)
         }
+        muster_flow::candidate::Purpose::Probe { ref of, ref trial, .. } => {
+            format!("to find out what made {of} red; it boots {}", trial.words())
+        }
     };
     moments.push(Moment::event(
         candidate.created,

@@ -175,3 +175,52 @@ async fn a_service_that_does_not_run_is_told_before_everything_else() {
     wait_for(&log, "The service runs again.").await;
     watch.kill().await;
 }
+
+#[tokio::test]
+async fn blame_asks_what_made_a_candidate_red_and_tells_what_was_found() {
+    let mut desk = Desk::new().await;
+    let good = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    desk.tale.start(&good, tests()).await;
+    desk.tale.live(&good, |_| Fate::Well).await;
+    let (code, advice) = desk.fails(&["blame", "cloud-base"]).await;
+    assert_eq!(code, 1);
+    assert!(advice.contains("no test of cloud-base/43.20261121.0 is red: it is published"), "{advice}");
+    let red = desk.tale.make(recipe("cloud-base"), 1, Purpose::Scratch).await;
+    desk.tale.installs[0] = ("bash", "5.3", "2.fc43");
+    desk.tale.start(&red, tests()).await;
+    let hangs = |key: &str| {
+        // The good image, which the third probe boots, is as good as it was.
+        let is_red = key.contains("uefi") && !key.contains("_probe3");
+        if is_red { Fate::Red(&["hostname"], "the name is localhost") } else { Fate::Well }
+    };
+    desk.tale.live(&red, hangs).await;
+    let said = desk.says(&["blame", "cloud-base"]).await;
+    assert!(said.contains("Bisecting: 0 of at most 12 probes, suspects left: bash-5.3-2.fc43."), "{said}");
+    assert!(said.contains("asked for just now"), "{said}");
+    desk.tale.find_out(&red, hangs).await;
+    let said = desk.says(&["blame", "cloud-base"]).await;
+    let found = "bash-5.3-2.fc43 did it: without it the image is green, with it alone it is red (3 probes).";
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "cloud-base/43.20261121.1",
+            found,
+            "Red: hostname in x86_64/uefi-q35. Good was cloud-base/43.20261121.0.",
+            "bash-5.3-2.fc43: it did it",
+            "✕ cloud-base/43.20261121.1_probe1: the red image again: it is red",
+            "✕ cloud-base/43.20261121.1_probe2: the red image again: it is red",
+            "✓ cloud-base/43.20261121.1_probe3: the last good image again: it is green",
+        ]
+    );
+    let story = desk.json(&["show", "cloud-base"]).await;
+    assert_eq!(story["candidate"], red.0, "a probe is not the newest candidate of its recipe");
+    assert_eq!(story["blame"]["headline"], found);
+    assert_eq!(story["blame"]["suspects"][0]["standing"], "accused");
+    assert_eq!(desk.json(&["blame", "cloud-base"]).await, story["blame"]);
+    assert!(desk.says(&["show", "cloud-base"]).await.contains("What made it red\n  bash-5.3-2.fc43 did it"));
+    let said = desk.says(&["show", "cloud-base/43.20261121.1_probe3"]).await;
+    assert!(said.contains("What is red in cloud-base/43.20261121.1 is green here."), "{said}");
+    let diff = desk.json(&["diff", "cloud-base/43.20261121.1_probe1"]).await;
+    assert_eq!(diff["since"], "cloud-base/43.20261121.0", "a probe is no release to compare with");
+}

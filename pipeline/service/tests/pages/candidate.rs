@@ -130,3 +130,41 @@ async fn the_fingerprint_of_the_signing_key_stands_beside_the_commands_once_ther
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_red_candidate_says_what_made_it_red() {
+    let mut tale = Tale::begin().await;
+    let good = tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    tale.start(&good, tests()).await;
+    tale.live(&good, |_| Fate::Well).await;
+    let red = tale.make(recipe("cloud-base"), 1, Purpose::Scratch).await;
+    tale.installs[0] = ("bash", "5.3", "2.fc43");
+    tale.start(&red, tests()).await;
+    let by_chance = |key: &str| {
+        let is_red = key.contains(".1/smoketest/x86_64/uefi");
+        if is_red { Fate::Red(&["hostname"], "the name is localhost") } else { Fate::Well }
+    };
+    tale.live(&red, by_chance).await;
+    let candidate = tale.candidate(&red).await;
+    let begun = muster::blame::begin(&tale.store, &candidate, 12, None).await.unwrap();
+    assert_eq!(begun, muster::blame::Begun::Now);
+    tale.find_out(&red, by_chance).await;
+    let site = site(&tale).await;
+    let words = site.get(&path(&red)).await.words();
+    let found =
+        "△ infra error could not reproduce it: likely a flaky test (red once, green twice) (2 probes).";
+    assert!(words.contains(found), "{words}");
+    assert!(
+        words.contains("Red: hostname in x86_64/uefi-q35. Good was cloud-base/43.20261121.0."),
+        "{words}"
+    );
+    assert!(
+        words.contains("cloud-base/43.20261121.1_probe2 boots the red image again: it is green"),
+        "{words}"
+    );
+    let json = site.get(&format!("/api{}", path(&red))).await.json();
+    assert_eq!(json["blame"]["conclusion"]["kind"], "not_reproduced");
+    assert_eq!(json["blame"]["suspects"][0]["standing"], "cleared");
+    let probe = site.get(&format!("{}_probe1", path(&red))).await.words();
+    assert!(probe.contains("What is red in cloud-base/43.20261121.1 is green here."), "{probe}");
+}

@@ -11,6 +11,7 @@ use muster::config::Settings;
 use muster::store::{Admitted, Claimed, Ending, Plan, Recording, Store};
 use muster::{decode, encode};
 use muster_flow::announce::Announced;
+use muster_flow::blame::{self, Inquiry, Next};
 use muster_flow::build::{Artifact, BuildOutput, BuildRequest, Package};
 use muster_flow::candidate::{Candidate, CandidateId, Cause, Life, Purpose};
 use muster_flow::publish::{
@@ -150,6 +151,29 @@ impl Tale {
             let versions = self.store.open_versions().await.unwrap();
             if let Some((_, version)) = versions.into_iter().find(|(open, _)| open == id) {
                 self.store.finish(&self.plan, id, version, candidate.stage().words()).await.unwrap();
+            }
+        }
+    }
+
+    /// Makes every probe that the inquiry into a candidate needs, with the fate that `fate` gives each step by its key,
+    /// and records what was found.
+    pub async fn find_out(&mut self, id: &CandidateId, fate: impl Fn(&str) -> Fate) {
+        loop {
+            let row = self.store.inquiry(id).await.unwrap().unwrap();
+            let (red, good) = (self.candidate(id).await, self.candidate(&row.good).await);
+            let probes = self.store.probes(id).await.unwrap();
+            let (symptoms, bound) = (row.terms.symptoms.as_slice(), row.terms.bound);
+            let inquiry = Inquiry { red: &red, good: &good, symptoms, probes: &probes, bound };
+            self.pass(1).await;
+            match blame::next(&inquiry, self.clock.now()) {
+                Next::Wait => panic!("a probe does not come to its end"),
+                Next::Over(conclusion) => {
+                    return self.store.conclude(&self.plan, id, &conclusion).await.unwrap();
+                }
+                Next::Probe(probe) => {
+                    self.store.probe(&self.plan, id, &probe.candidate).await.unwrap();
+                    self.live(&probe.candidate.id, &fate).await;
+                }
             }
         }
     }
