@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use muster_flow::blame::{Conclusion, Symptom};
+use muster_flow::blame::{Conclusion, Symptom, Trial};
 use muster_flow::candidate::{Candidate, CandidateId};
 use muster_flow::step::Progress;
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,7 @@ impl Store {
                 .await
                 .with_context(|| format!("cannot record {}", build.key))?;
         }
-        let what = probe.purpose.trial().map(|trial| trial.words()).unwrap_or_default();
+        let what = probe.purpose.trial().map(Trial::words).unwrap_or_default();
         self.journal_in(&mut transaction, &red.0, &format!("{} boots {what}", probe.id)).await?;
         self.commit(transaction, &format!("the probe {}", probe.id)).await
     }

@@ -2,7 +2,7 @@
 
 use muster_flow::blame::probe::Answer;
 use muster_flow::blame::suspect::{self, Change, Suspect, without_arch};
-use muster_flow::blame::{self, Conclusion, Inquiry};
+use muster_flow::blame::{self, Conclusion, Inquiry, Trial};
 use muster_flow::candidate::Candidate;
 use serde::Serialize;
 
@@ -178,6 +178,6 @@ fn probed(probe: &Candidate, answer: Option<Answer>) -> Probed {
         Some(Answer::NotTold(why)) => (format!("it shows nothing: {why}"), Mark::InfraError),
         Some(Answer::Stopped(why)) => (format!("it was stopped: {why}"), Mark::GivenUp),
     };
-    let boots = probe.purpose.trial().map(|trial| trial.words()).unwrap_or_default();
+    let boots = probe.purpose.trial().map(Trial::words).unwrap_or_default();
     Probed { candidate: probe.id.to_string(), boots, shows, mark }
 }

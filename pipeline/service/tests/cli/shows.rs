@@ -185,7 +185,8 @@ async fn blame_asks_what_made_a_candidate_red_and_tells_what_was_found() {
     let (code, advice) = desk.fails(&["blame", "cloud-base"]).await;
     assert_eq!(code, 1);
     assert!(advice.contains("no test of cloud-base/43.20261121.0 is red: it is published"), "{advice}");
-    let red = desk.tale.make(recipe("cloud-base"), 1, Purpose::Scratch).await;
+    let change = "bash-5.3-2.fc43 was tagged into f43";
+    let red = desk.tale.make_because(recipe("cloud-base"), 1, Purpose::Scratch, change).await;
     desk.tale.installs[0] = ("bash", "5.3", "2.fc43");
     desk.tale.start(&red, tests()).await;
     let hangs = |key: &str| {
@@ -208,6 +209,7 @@ async fn blame_asks_what_made_a_candidate_red_and_tells_what_was_found() {
             found,
             "Red: hostname in x86_64/uefi-q35. Good was cloud-base/43.20261121.0.",
             "bash-5.3-2.fc43: it did it",
+            change,
             "✕ cloud-base/43.20261121.1_probe1: the red image again: it is red",
             "✕ cloud-base/43.20261121.1_probe2: the red image again: it is red",
             "✓ cloud-base/43.20261121.1_probe3: the last good image again: it is green",

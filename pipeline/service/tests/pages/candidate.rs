@@ -2,11 +2,12 @@
 #![expect(clippy::format_push_string, reason = "a test")]
 
 use muster::program::Program;
+use muster_flow::candidate::Purpose;
 use serde_json::Value;
 
 use crate::site::{path, site};
 use crate::stages::everything;
-use crate::tale::Tale;
+use crate::tale::{Fate, Tale, recipe, tests};
 
 #[tokio::test]
 async fn each_candidate_says_why_it_is_not_out_and_who_must_act() {
