@@ -64,5 +64,8 @@ pub fn tell(blame: &Blame) -> String {
         let line = format!("{}: {}: {}", probe.candidate, probe.boots, probe.shows);
         let _ = writeln!(text, "  {shape} {}", output::plain(&line));
     }
+    for command in &blame.commands {
+        let _ = writeln!(text, "    {}", output::plain(command));
+    }
     text.trim_end().to_owned()
 }

@@ -7,6 +7,7 @@ use muster_flow::candidate::Candidate;
 use serde::Serialize;
 
 use super::mark::Mark;
+use super::next_action::shell;
 use super::words;
 use crate::store::InquiryRow;
 
@@ -40,6 +41,8 @@ pub struct Blame {
     pub bound: u32,
     /// What was found; none while it is looked for.
     pub conclusion: Option<Conclusion>,
+    /// Commands that take what did it out of the candidate's batch; none when it is in none, or nothing was found.
+    pub commands: Vec<String>,
 }
 
 /// One suspect.
@@ -134,7 +137,20 @@ pub fn tell(red: &Candidate, asked: &Asked) -> Blame {
         probes: probes.iter().zip(shown).map(|(probe, answer)| probed(probe, answer)).collect(),
         bound,
         conclusion: row.conclusion.clone(),
+        commands: ejections(red, &accused),
     }
+}
+
+/// The commands that eject the accused packages from the batch of the red candidate.
+fn ejections(red: &Candidate, accused: &[Suspect]) -> Vec<String> {
+    let Some(batch) = &red.batch else { return Vec::new() };
+    let packages = accused.iter().filter(|suspect| !suspect.packages().is_empty());
+    let command = |suspect: &Suspect| {
+        let (batch, package) = (shell(&batch.id.0), shell(&suspect.name));
+        let why = shell(&format!("it made {} red", red.id));
+        format!("muster batch eject {batch} {package} --why {why}")
+    };
+    packages.map(command).collect()
 }
 
 fn headline(row: &InquiryRow, made: usize, suspects: &[Suspected]) -> String {
