@@ -217,15 +217,13 @@ pub struct Frozen {
 pub fn source(recipe: &Recipe) -> Option<Source> {
     let named = &recipe.packages.repositories;
     match (recipe.builder, &recipe.koji) {
-        (Builder::Local, _) if named.is_empty() => None,
+        (Builder::Imagefactory, _) | (Builder::Koji, KojiTask::Indirection(_)) => None,
+        (Builder::Local, _) | (Builder::Koji, KojiTask::Runroot(_)) if named.is_empty() => None,
         (Builder::Local, _) => Some(Source::Repositories(addresses(recipe))),
-        (Builder::Koji, KojiTask::Indirection(_)) => None,
-        (Builder::Koji, KojiTask::Runroot(_)) if named.is_empty() => None,
         (Builder::Koji, _) => Some(Source::Koji {
             repositories: named.iter().map(|repository| repository.baseurl.clone()).collect(),
             version: recipe.version.clone(),
         }),
-        (Builder::Imagefactory, _) => None,
     }
 }
 

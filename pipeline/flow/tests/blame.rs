@@ -2,7 +2,6 @@
 //!
 //! A made-up world says of each image whether it is red, from the packages and the definition that are really in it, and
 //! lies at the boots that it is told to lie at.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
 
@@ -80,8 +79,8 @@ fn case(packages: usize, definitions: [&str; 2]) -> Case {
         let mut candidate = muster_specimen::candidate(muster_specimen::recipe("cloud"), Purpose::Scratch);
         candidate.id = CandidateId(format!("cloud/43.20261121.{number}"));
         candidate.definition.texts = [("cloud.ks".to_owned(), definition.to_owned())].into();
-        let packages = (0..packages).map(|number| package(&name(number), version)).collect();
-        finish(&mut candidate, packages, |cell| if cell == "uefi" { colour.clone() } else { Colour::Green });
+        let packages: Vec<Package> = (0..packages).map(|number| package(&name(number), version)).collect();
+        finish(&mut candidate, &packages, |cell| if cell == "uefi" { colour.clone() } else { Colour::Green });
         candidate
     };
     let good = side(0, "1", definitions[0], &Colour::Green);
@@ -92,7 +91,7 @@ fn case(packages: usize, definitions: [&str; 2]) -> Case {
 }
 
 /// Brings a candidate to its end: its builds install these packages, and its one test has this colour in a cell.
-fn finish(candidate: &mut Candidate, packages: Vec<Package>, colour: impl Fn(&str) -> Colour) {
+fn finish(candidate: &mut Candidate, packages: &[Package], colour: impl Fn(&str) -> Colour) {
     for wanted in build::wanted(candidate) {
         if candidate.steps.builds.iter().any(|step| step.key == wanted.key) {
             continue;
@@ -105,7 +104,7 @@ fn finish(candidate: &mut Candidate, packages: Vec<Package>, colour: impl Fn(&st
             size: 1,
             digest: "d".to_owned(),
         };
-        let packages = packages.clone();
+        let packages = packages.to_vec();
         let output = BuildOutput { artifacts: vec![artifact], packages, ..BuildOutput::default() };
         let progress = Progress::Succeeded(output);
         candidate.steps.builds.push(Step { key: wanted.key, request: wanted.request, progress });
@@ -176,7 +175,7 @@ impl Case {
         let image = of(&built.unwrap_or_else(|| packages.clone()), probe);
         let is_red = world.is_red(&image) != world.lies.contains(&number);
         let colour = if is_red { Colour::Red("it hangs".to_owned()) } else { Colour::Green };
-        finish(probe, packages, |_| colour.clone());
+        finish(probe, &packages, |_| colour.clone());
     }
 }
 

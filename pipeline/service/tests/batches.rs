@@ -13,7 +13,7 @@ use muster::planner::{self, Planner, Turn};
 use muster::store::Store;
 use muster::story::batch;
 use muster_flow::batch::{Batch, BatchId, PackageSet};
-use muster_flow::candidate::{Candidate, Outcome, Stage};
+use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
 use muster_flow::change::{What, Wish as Asked};
 use muster_flow::gate::Ruling;
 use muster_flow::recipe::{Recipe, Repository};
@@ -134,7 +134,7 @@ impl Scene {
     }
 }
 
-fn named<'a>(stages: &[(&'a str, &'static str)]) -> Vec<(String, &'static str)> {
+fn named(stages: &[(&str, &'static str)]) -> Vec<(String, &'static str)> {
     stages.iter().map(|(name, stage)| ((*name).to_owned(), *stage)).collect()
 }
 
@@ -227,7 +227,7 @@ async fn an_ejected_member_is_what_it_was_and_what_could_not_be_built_is_built_a
     let changed = ground.change(&id, Wish::Eject("hello")).await.unwrap();
     let left = ground.sets.read(&changed.revision.set).unwrap().text();
     assert_eq!(left, "bash-0:5.3-1.x86_64\tbash-5.3-1\nhello-0:1-1.x86_64\thello-1-1\n");
-    let rebuilt: Vec<&str> = changed.rebuilt.iter().map(|id| id.recipe()).collect();
+    let rebuilt: Vec<&str> = changed.rebuilt.iter().map(CandidateId::recipe).collect();
     assert_eq!(rebuilt, ["server"], "nothing that was ejected is on the other");
     assert_eq!((changed.stand.len(), changed.revision.number), (1, 2));
     ground.live().await;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
+use muster_flow::batch::InBatch;
 use muster_flow::candidate::{Candidate, CandidateId, Decisions, Hold, Steps};
 use muster_flow::gate::{Verdict, Waiver};
 use sqlx::any::AnyRow;
@@ -102,16 +103,18 @@ impl Store {
     async fn read_lines(&self, ids: &[CandidateId]) -> Result<HashMap<String, Line>> {
         let facts = self.dialect.without("facts", &OF_FACTS);
         let sql = format!(
-            "SELECT id, {facts}, life, verdict, created, recipe, finished, note FROM candidate WHERE id IN"
+            "SELECT id, {facts}, life, verdict, created, recipe, finished, note, batch FROM candidate WHERE id IN"
         );
         let candidates = self.rows(&sql, "", ids).await?;
         let causes = self.last_causes(ids).await?;
         let mut steps = self.steps_of_lines(ids).await?;
         let mut decisions = self.decisions_of_lines(ids, &candidates).await?;
+        let batches = self.batches_of_lines(&candidates).await?;
         let mut lines = HashMap::with_capacity(ids.len());
         for row in &candidates {
             let id: String = row.try_get(0)?;
-            let all = (causes.get(&id), steps.remove(&id), decisions.remove(&id).unwrap_or_default());
+            let batch = batches.get(row.try_get::<&str, _>(8)?).cloned();
+            let all = (causes.get(&id), steps.remove(&id), decisions.remove(&id).unwrap_or_default(), batch);
             if let Ok(line) = line(row, all) {
                 lines.insert(id, line);
             }
@@ -194,11 +197,23 @@ impl Store {
         }
         Ok(decisions)
     }
+
+    /// The batches that candidates are in, by their ids: there are far fewer of them.
+    async fn batches_of_lines(&self, candidates: &[AnyRow]) -> Result<HashMap<String, InBatch>> {
+        let ids = candidates.iter().map(|row| row.try_get(8)).collect::<Result<BTreeSet<String>, _>>()?;
+        let mut batches = HashMap::new();
+        for id in ids {
+            if let Some(batch) = self.in_batch(&id).await? {
+                batches.insert(id, batch);
+            }
+        }
+        Ok(batches)
+    }
 }
 
-type Surroundings<'a> = (Option<&'a (AnyRow, usize)>, Option<Result<Steps>>, Decisions);
+type Surroundings<'a> = (Option<&'a (AnyRow, usize)>, Option<Result<Steps>>, Decisions, Option<InBatch>);
 
-fn line(row: &AnyRow, (cause, steps, mut decisions): Surroundings<'_>) -> Result<Line> {
+fn line(row: &AnyRow, (cause, steps, mut decisions, batch): Surroundings<'_>) -> Result<Line> {
     let facts: Facts = decode(row.try_get::<&str, _>(1)?)?;
     let verdict: String = row.try_get(3)?;
     let verdict: Option<Verdict> = if verdict.is_empty() { None } else { Some(decode(&verdict)?) };
@@ -216,6 +231,7 @@ fn line(row: &AnyRow, (cause, steps, mut decisions): Surroundings<'_>) -> Result
         life: decode(row.try_get::<&str, _>(2)?)?,
         steps: steps.transpose()?.unwrap_or_default(),
         decisions: Decisions { verdict, ..decisions },
+        batch,
     };
     Ok(Line { candidate, changes: cause.map_or(0, |(_, count)| *count), note: row.try_get(7)? })
 }

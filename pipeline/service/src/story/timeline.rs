@@ -207,7 +207,9 @@ fn moments<W: Work>(
         };
         Moment {
             at: row.map(StepRow::at_work_since),
-            took_s: row.filter(|_| step.is_over()).map(|row| (row.updated - row.at_work_since()).get_seconds()),
+            took_s: row
+                .filter(|_| step.is_over())
+                .map(|row| (row.updated - row.at_work_since()).get_seconds()),
             mark: Mark::of_step(step, fault),
             text,
             note,

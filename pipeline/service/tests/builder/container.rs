@@ -3,8 +3,8 @@
 use std::fs;
 
 use muster::adapters::local::{self, LocalBuilder, Settings};
-use muster::package_sets::PackageSets;
 use muster::job::Jobs;
+use muster::package_sets::PackageSets;
 use muster::port::{Observation, Port};
 use muster_flow::recipe::{Form, Product};
 use muster_flow::step::Handle;

@@ -107,6 +107,7 @@ pub fn request() -> BuildRequest {
         forms: vec![Form::Qcow2],
         scratch: true,
         kind: KojiTask::default(),
+        held: Vec::new(),
     };
     BuildRequest { koji: Some(Box::new(koji)), ..muster_specimen::build_request("x86_64+aarch64") }
 }

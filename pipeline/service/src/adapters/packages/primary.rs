@@ -35,7 +35,7 @@ struct Entry {
 /// Reads which builds there are.
 pub(super) fn read(xml: impl Read, revision: String) -> Result<Index> {
     let mut index = Index { revision, ..Index::default() };
-    each(xml, |entry| add(&mut index, entry))?;
+    each(xml, |entry| add(&mut index, &entry))?;
     Ok(index)
 }
 
@@ -102,12 +102,12 @@ fn source_of<'a>(entry: &'a Entry, nvr: &'a str) -> &'a str {
     source.unwrap_or(nvr)
 }
 
-fn add(index: &mut Index, entry: Entry) {
+fn add(index: &mut Index, entry: &Entry) {
     if entry.name.is_empty() {
         return;
     }
     let nvr = format!("{}-{}-{}", entry.name, entry.version, entry.release);
-    let source = source_of(&entry, &nvr);
+    let source = source_of(entry, &nvr);
     if !index.builds.contains(source) {
         index.builds.insert(source.to_owned());
     }

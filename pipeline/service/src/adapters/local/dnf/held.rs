@@ -44,21 +44,19 @@ impl Held {
 
     /// The same error; but told as a package that vanished, when that may be why what was asked for is not there.
     pub fn told_apart(&self, error: BuildError) -> BuildError {
-        match error {
-            // What is there and excluded is neither missing nor a broken dependency in dnf's words.
-            BuildError::Missing { .. } | BuildError::Dependency(_) | BuildError::Install(_)
-                if !self.gone.is_empty() =>
-            {
-                let lines = error.to_string();
-                let words: Vec<&str> =
-                    lines.split_whitespace().map(|word| word.trim_end_matches([',', ':'])).collect();
-                let named = |package: &&Package| words.contains(&package.name.as_str());
-                let named: Vec<&Package> = self.gone.iter().filter(named).collect();
-                let names = if named.is_empty() { list(&self.gone) } else { list(named) };
-                BuildError::Vanished { names, lines }
-            }
-            error => error,
+        // What is there and excluded is neither missing nor a broken dependency in dnf's words.
+        let may_be =
+            matches!(error, BuildError::Missing { .. } | BuildError::Dependency(_) | BuildError::Install(_));
+        if !may_be || self.gone.is_empty() {
+            return error;
         }
+        let lines = error.to_string();
+        let words: Vec<&str> =
+            lines.split_whitespace().map(|word| word.trim_end_matches([',', ':'])).collect();
+        let named = |package: &&Package| words.contains(&package.name.as_str());
+        let named: Vec<&Package> = self.gone.iter().filter(named).collect();
+        let names = if named.is_empty() { list(&self.gone) } else { list(named) };
+        BuildError::Vanished { names, lines }
     }
 
     /// Looks whether the installed packages are those that could be taken.
