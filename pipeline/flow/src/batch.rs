@@ -266,6 +266,11 @@ pub struct InBatch {
 }
 
 impl InBatch {
+    /// Whether its gate may still say another thing, by a waiver or a new revision: what its candidates made is needed.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.ruling != Some(Ruling::Pass) && now < self.until
+    }
+
     /// Whether a candidate with a passing verdict may be published as far as its batch is concerned.
     pub fn lets_publish(&self) -> bool {
         match self.requires {
@@ -278,6 +283,24 @@ impl InBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_may_still_let_its_candidates_out_until_its_time_is_over() {
+        let until: Timestamp = "2026-12-05T00:00:00Z".parse().expect("a time");
+        let in_batch = |ruling| InBatch {
+            id: BatchId::new("stable", "20261121", 0),
+            requires: Requires::All,
+            until,
+            revision: 1,
+            set: String::new(),
+            repos: Vec::new(),
+            ruling,
+            against: String::new(),
+        };
+        let before = until - jiff::SignedDuration::from_hours(1);
+        assert!(in_batch(None).is_open(before) && in_batch(Some(Ruling::Fail)).is_open(before));
+        assert!(!in_batch(Some(Ruling::Pass)).is_open(before) && !in_batch(None).is_open(until));
+    }
 
     #[test]
     fn a_set_is_read_as_it_was_written() {

@@ -2,6 +2,8 @@
 //!
 //! It knows files. It must not know what a set is used for, nor where its packages came from.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -23,18 +25,20 @@ impl PackageSets {
     }
 
     /// Keeps a set, once; returns its SHA-256 in hex. It is on the disk before this returns, so that whoever records the
-    /// name can rely on it.
+    /// name can rely on it. One that was damaged is written anew.
     pub fn keep(&self, set: &PackageSet) -> Result<String> {
         let text = set.text();
         let name = hex(&Sha256::digest(text.as_bytes()));
         let path = self.folder.join(&name);
-        if path.exists() {
+        if self.read(&name).is_ok() {
             return Ok(name);
         }
         let write = || -> Result<()> {
             std::fs::create_dir_all(&self.folder)?;
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             std::io::Write::write_all(&mut file, text.as_bytes())?;
+            // Commands of people read and write sets too, and the builds' own processes read them.
+            file.as_file().set_permissions(Permissions::from_mode(0o644))?;
             file.as_file().sync_all()?;
             file.persist(&path)?;
             std::fs::File::open(&self.folder)?.sync_all()?;
@@ -73,6 +77,9 @@ mod tests {
         std::fs::write(&path, "hello-0:2-1.noarch\thello-2-1\n").unwrap();
         let error = sets.read(&name).unwrap_err();
         assert!(error.to_string().contains("was changed"), "{error}");
+        assert_eq!(sets.keep(&set).unwrap(), name, "it is frozen again");
+        assert_eq!(sets.read(&name).unwrap(), set);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert!(format!("{:#}", sets.read("0").unwrap_err()).contains("cannot read the package set"));
     }
 }

@@ -146,9 +146,11 @@ impl Rules<'_> {
         if self.published.contains(&row.candidate) {
             return Ok(false);
         }
-        let candidate = self.store.candidate(&CandidateId(row.candidate)).await?;
-        let finished = candidate.is_some_and(|candidate| candidate.stage().is_finished());
-        Ok(finished && row.updated + self.keep < self.now)
+        let Some(candidate) = self.store.candidate(&CandidateId(row.candidate)).await? else {
+            return Ok(false);
+        };
+        let is_needed = candidate.batch.as_ref().is_some_and(|batch| batch.is_open(self.now));
+        Ok(candidate.stage().is_finished() && !is_needed && row.updated + self.keep < self.now)
     }
 }
 

@@ -100,7 +100,10 @@ pub fn programs<'a>(product: &Product, settings: &'a Settings) -> Vec<&'a str> {
         Product::Disk => [&tree[..], &disk].concat(),
         Product::Container => tree.to_vec(),
         Product::Ostree => match &settings.composer {
-            Composer::RpmOstree(path) => [&disk[..], &["ostree", path.to_str().unwrap_or_default()]].concat(),
+            // What a release may take is asked of dnf, whoever composes.
+            Composer::RpmOstree(path) => {
+                [&disk[..], &["dnf", "ostree", path.to_str().unwrap_or_default()]].concat()
+            }
             Composer::Auto | Composer::Dnf => [&tree[..], &disk, &["ostree"]].concat(),
         },
     }

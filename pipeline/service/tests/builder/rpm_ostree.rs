@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use muster::adapters::local::{BuildError, Composer, Settings};
 use muster::program;
-use muster_flow::build::BuildRequest;
+use muster_flow::build::{Allowed, BuildRequest, Package};
 use muster_flow::recipe::{Form, Product};
 
 use crate::ground::{
@@ -94,7 +94,7 @@ async fn rpm_ostree_reads_one_treefile_with_all_it_includes_and_its_commit_is_wh
     assert_eq!(said("ostree", &["rev-parse", &repository, REFERENCE]).await.trim(), commit.digest);
     let version = said("ostree", &["show", &repository, "--print-metadata-key=version", REFERENCE]).await;
     assert_eq!(version.trim(), "'43.20260921.0'");
-    let names: Vec<String> = output.packages.iter().map(muster_flow::build::Package::nvr).collect();
+    let names: Vec<String> = output.packages.iter().map(Package::nvr).collect();
     assert_eq!(names, ["hello-2.10-2.mm43"]);
     let menu = in_image(Path::new(&artifact(&output, Form::Raw).path), "cat /boot/grub2/grub.cfg").await;
     assert_says(&menu, &[" linux /boot/ostree/murmur-", "ostree=/ostree/boot."]);
@@ -109,6 +109,23 @@ async fn what_rpm_ostree_says_when_it_fails_is_told() {
     assert!(matches!(&error, BuildError::Missing { names, .. } if names == "nosuch"), "{error}");
 }
 
+#[tokio::test]
+async fn rpm_ostree_is_kept_from_what_a_build_may_not_take_and_not_believed() {
+    let Some(distribution) = distribution() else { return };
+    let (folder, tools) = (scratch(), scratch());
+    let mut request = ostree(&distribution, &[("iot.yaml", "ref: a\npackages: [hello]\n")]);
+    let hello = Package::of_nevra("hello-0:2.10-2.mm43.x86_64").unwrap();
+    request.allowed = Allowed { set: None, without: vec![hello] };
+    // The one that only does as it does takes it all the same.
+    let error = build_with(folder.path(), request, settings(stand_in(tools.path()))).await.unwrap_err();
+    assert!(
+        matches!(&error, BuildError::NotAllowed(names) if names == "hello-0:2.10-2.mm43.x86_64"),
+        "{error}"
+    );
+    let repositories = fs::read_to_string(tools.path().join("read/muster.repo")).unwrap();
+    assert_eq!(repositories.matches("excludepkgs=hello-0:2.10-2.mm43.x86_64\n").count(), 2, "{repositories}");
+}
+
 /// `MUSTER_TEST_RPM_OSTREE` names one that is not where programs are looked for. No package of Debian 12 has it.
 #[tokio::test]
 async fn the_real_rpm_ostree_composes_a_commit_that_boots() {
@@ -121,7 +138,13 @@ async fn the_real_rpm_ostree_composes_a_commit_that_boots() {
     let folder = scratch();
     let text = format!("{TREEFILE}selinux: false\nrpmdb: host\nboot-location: modules\n");
     let request = ostree(&distribution, &[("iot.yaml", &text)]);
-    let output = build_with(folder.path(), request, settings(program)).await.unwrap();
+    let mut older = request.clone();
+    let output = build_with(folder.path(), request, settings(program.clone())).await.unwrap();
+    let hello = output.packages.iter().find(|package| package.name == "hello").unwrap();
+    assert_eq!(hello.release, "2.mm43");
+    older.allowed = Allowed { set: None, without: vec![hello.clone()] };
+    let held = build_with(scratch().path(), older, settings(program)).await.unwrap();
+    assert!(held.packages.iter().any(|package| package.nvr() == "hello-2.10-1.mm43"), "{:?}", held.packages);
     let commit = artifact(&output, Form::OstreeCommit);
     let repository = format!("--repo={}", commit.path);
     said("ostree", &["fsck", &repository]).await;

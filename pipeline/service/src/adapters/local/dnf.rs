@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use muster_definition::kickstart::Extent;
 
-use self::held::Held;
+pub use self::held::Held;
 use super::chamber::{Reach, chamber};
 use super::fault::Result;
 use super::manifest;
@@ -40,15 +40,24 @@ pub async fn install(workshop: &Workshop, wanted: &Wanted) -> Result<Vec<String>
         let path = workshop.root.join(mount);
         std::fs::create_dir_all(&path).map_err(|error| workshop.io(error, "cannot make the root"))?;
     }
-    let allowed = &workshop.request.allowed;
-    if allowed.is_everything() {
+    let Some(held) = held(workshop, wanted).await? else {
         return install_rounds(workshop, &wanted.rounds).await;
-    }
-    let held = held::find(workshop, &config).await?;
+    };
     write(&config, &configuration(workshop, wanted, Some(&held)))?;
     let warnings = install_rounds(workshop, &wanted.rounds).await.map_err(|error| held.told_apart(error))?;
-    held.check(allowed, &manifest::installed(workshop).await?)?;
+    held.check(&workshop.request.allowed, &manifest::installed(workshop).await?)?;
     Ok(warnings)
+}
+
+/// What a build is held to, as its repositories stand now; `None` when it may take everything.
+pub async fn held(workshop: &Workshop, wanted: &Wanted) -> Result<Option<Held>> {
+    if workshop.request.allowed.is_everything() {
+        return Ok(None);
+    }
+    let config = workshop.desk.work().join("dnf.conf");
+    std::fs::write(&config, configuration(workshop, wanted, None))
+        .map_err(|error| workshop.io(error, "cannot write dnf's configuration"))?;
+    held::find(workshop, &config).await.map(Some)
 }
 
 async fn install_rounds(workshop: &Workshop, rounds: &[Round]) -> Result<Vec<String>> {
@@ -150,11 +159,11 @@ fn configuration(workshop: &Workshop, wanted: &Wanted, held: Option<&Held>) -> S
     ];
     main.extend(wanted.options.iter().cloned());
     let own = workshop.settings.dnf.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    section("main", main.into_iter().chain(own)) + &repositories(wanted)
+    section("main", main.into_iter().chain(own)) + &repositories(&wanted.sources)
 }
 
 /// The package repositories, as `.repo` files hold them.
-pub fn repositories(wanted: &Wanted) -> String {
+pub fn repositories(sources: &[Source]) -> String {
     let text = |source: &Source| {
         let name = [("name", source.name.clone()), ("skip_if_unavailable", "0".to_owned())];
         // Whoever else reads this may check what nobody asked to be checked.
@@ -162,7 +171,7 @@ pub fn repositories(wanted: &Wanted) -> String {
         let unchecked = (!is_said).then(|| ("gpgcheck", "0".to_owned()));
         section(&source.name, name.into_iter().chain(unchecked).chain(source.settings.iter().cloned()))
     };
-    wanted.sources.iter().map(text).collect()
+    sources.iter().map(text).collect()
 }
 
 fn section<'a>(name: &str, settings: impl Iterator<Item = (&'a str, String)>) -> String {

@@ -33,11 +33,20 @@ pub struct Held {
 
 impl Held {
     /// What follows from what is allowed and what the repositories hold.
+    ///
+    /// A set is of every architecture that its repositories were read for, and what is of another one than the build's
+    /// is not missed in them.
     fn new(allowed: &Allowed, set: Option<PackageSet>, there: &BTreeSet<Package>) -> Self {
         let strange = |package: &&Package| set.as_ref().is_some_and(|set| !set.has(package));
         let excludes = there.iter().filter(strange).chain(&allowed.without).map(Package::nevra).collect();
         let of_set = set.iter().flat_map(|set| set.0.keys());
-        let gone = of_set.filter(|package| !there.contains(package) && !allowed.without.contains(package));
+        let arches: BTreeSet<&str> = there.iter().map(|package| package.arch.as_str()).collect();
+        let is_gone = |package: &&Package| {
+            arches.contains(package.arch.as_str())
+                && !there.contains(package)
+                && !allowed.without.contains(package)
+        };
+        let gone = of_set.filter(is_gone);
         let gone = gone.cloned().collect();
         Held { excludes, set, gone }
     }
@@ -147,6 +156,14 @@ mod tests {
         let error = held.check(&allowed, &packages(&["a-2-1.noarch", "b-2-1.noarch"])).unwrap_err();
         assert!(error.to_string().starts_with("a-0:2-1.noarch, b-0:2-1.noarch "), "{error}");
         held.check(&allowed, &packages(&["a-1-1.noarch"])).unwrap();
+    }
+
+    #[test]
+    fn what_is_of_another_architecture_is_not_missed() {
+        let held = held(&["a-1-1.noarch", "b-1-1.aarch64"], &["a-1-1.noarch", "b-1-1.x86_64"]);
+        assert_eq!(held.gone, []);
+        let dependency = held.told_apart(BuildError::Dependency("nothing provides b".to_owned()));
+        assert!(matches!(dependency, BuildError::Dependency(_)), "{dependency}");
     }
 
     #[test]

@@ -15,10 +15,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{composed, finish_archive, in_repository};
-use crate::adapters::local::dnf;
+use crate::adapters::local::dnf::{self, Held};
 use crate::adapters::local::fault::Result;
 use crate::adapters::local::place;
-use crate::adapters::local::wanted::Wanted;
+use crate::adapters::local::wanted::{Source, Wanted};
 use crate::adapters::local::workshop::Workshop;
 
 mod words;
@@ -40,8 +40,14 @@ pub async fn build(
     wanted: &Wanted,
     (reference, version): (&str, &str),
 ) -> Result<BuildOutput> {
-    let folder = workshop.phase("lay out", async { lay_out(workshop, treefile, wanted) }).await?;
-    let commit = workshop.phase("compose", compose(workshop, program, &folder, version)).await?;
+    let held = dnf::held(workshop, wanted).await?;
+    let lay_out = async { lay_out(workshop, treefile, wanted, held.as_ref()) };
+    let folder = workshop.phase("lay out", lay_out).await?;
+    let compose = compose(workshop, program, &folder, version);
+    let commit = workshop.phase("compose", compose).await.map_err(|error| match &held {
+        Some(held) => held.told_apart(error),
+        None => error,
+    })?;
     let archive = workshop.phase("archive", finish_archive(workshop, &commit)).await?;
     let composed = Composed {
         repository: workshop.artifact(Form::OstreeCommit).display().to_string(),
@@ -51,11 +57,20 @@ pub async fn build(
         koji: None,
         warnings: Vec::new(),
     };
-    composed::boot(workshop, &composed, archive).await
+    let output = composed::boot(workshop, &composed, archive).await?;
+    if let Some(held) = held {
+        held.check(&workshop.request.allowed, &output.packages)?;
+    }
+    Ok(output)
 }
 
 /// Lays out what rpm-ostree reads: the treefile, the files that it names, and the package repositories.
-fn lay_out(workshop: &Workshop, treefile: &Treefile, wanted: &Wanted) -> Result<PathBuf> {
+fn lay_out(
+    workshop: &Workshop,
+    treefile: &Treefile,
+    wanted: &Wanted,
+    held: Option<&Held>,
+) -> Result<PathBuf> {
     let folder = workshop.desk.work().join("treefile");
     fs::create_dir_all(&folder).map_err(|error| workshop.io(error, "cannot make the treefile's folder"))?;
     for (path, text) in &workshop.request.definition.texts {
@@ -64,8 +79,22 @@ fn lay_out(workshop: &Workshop, treefile: &Treefile, wanted: &Wanted) -> Result<
     }
     let keys = Value::Object(keys(workshop, treefile, wanted)).to_string();
     place::write(&folder, TREEFILE, &keys, 0o644)?;
-    place::write(&folder, REPOSITORIES, &dnf::repositories(wanted), 0o644)?;
+    let sources: Vec<Source> = wanted.sources.iter().map(|source| without(source, held)).collect();
+    place::write(&folder, REPOSITORIES, &dnf::repositories(&sources), 0o644)?;
     Ok(folder)
+}
+
+/// A repository without what may not be taken of it.
+fn without(source: &Source, held: Option<&Held>) -> Source {
+    let mut source = source.clone();
+    let mut excludes: Vec<String> = held.into_iter().flat_map(|held| held.excludes.clone()).collect();
+    if let Some(at) = source.settings.iter().position(|(name, _)| *name == "excludepkgs") {
+        excludes.push(source.settings.swap_remove(at).1);
+    }
+    if !excludes.is_empty() {
+        source.settings.push(("excludepkgs", excludes.join(",")));
+    }
+    source
 }
 
 /// The treefile's keys, with the repositories that the packages come from.
