@@ -1,8 +1,9 @@
 //! Recipes and definitions that stand in a test.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -24,12 +25,25 @@ pub struct Standing {
     pub packages: Arc<Mutex<PackageSet>>,
     /// Set while nothing can be read: a recipe is broken, or the repository is away.
     pub broken: Arc<AtomicBool>,
+    /// Set while the package repositories are away.
+    pub away: Arc<AtomicBool>,
+    /// Set while reading the package repositories takes longer than anybody waits.
+    pub slow: Arc<AtomicBool>,
+    /// How often the package repositories were read.
+    pub reads: Arc<AtomicUsize>,
 }
 
 impl Standing {
     /// Recipes that can be read.
     pub fn of(recipes: Vec<Recipe>) -> Self {
-        Standing { recipes, packages: Arc::default(), broken: Arc::default() }
+        Standing {
+            recipes,
+            packages: Arc::default(),
+            broken: Arc::default(),
+            away: Arc::default(),
+            slow: Arc::default(),
+            reads: Arc::default(),
+        }
     }
 }
 
@@ -52,7 +66,12 @@ impl Upstream for Standing {
     }
 
     async fn packages(&self, _: &Source) -> Result<Frozen> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        anyhow::ensure!(!self.away.load(Ordering::Relaxed), "the repository is away");
         let set = self.packages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        while self.slow.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         Ok(Frozen { set, repos: Vec::new() })
     }
 

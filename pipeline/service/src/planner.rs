@@ -47,7 +47,7 @@ pub struct Planner {
     sets: PackageSets,
     /// What must hold for the batches of a stream.
     policies: BTreeMap<String, batch::Policy>,
-    reading: batches::Reading,
+    reads: tokio::sync::Mutex<batches::Reads>,
     judged: batches::Judged,
 }
 
@@ -90,7 +90,7 @@ impl Planner {
             finished: BTreeMap::new(),
             sets: PackageSets::below(&settings.service.state),
             policies: settings.streams.iter().map(|(name, stream)| (name.clone(), stream.batch)).collect(),
-            reading: batches::Reading::default(),
+            reads: tokio::sync::Mutex::default(),
             judged: batches::Judged::new(),
         })
     }
@@ -98,6 +98,7 @@ impl Planner {
     /// Looks once at everything, and records what follows.
     pub async fn turn(&mut self) -> Result<Turn> {
         let Some(plan) = self.store.plan().await? else { return Ok(Turn::Idle) };
+        self.reads.get_mut().begin_turn();
         for change in self.calendar.due(self.clock.now()) {
             self.store.ask(&change).await?;
         }

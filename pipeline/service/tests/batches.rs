@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::SignedDuration;
 use muster::batches::{self, Changed, Ground, Wish, Wisher};
@@ -263,4 +264,58 @@ async fn an_old_build_that_is_gone_is_absent_and_a_first_batch_has_nothing_to_go
     assert_eq!(frozen.rebuilt.len(), 2);
     assert!(ground.batch().await.members.is_empty(), "it is as the batch before");
     assert!(ground.folder.path().join("package-sets").exists());
+}
+
+#[tokio::test]
+async fn a_source_that_is_away_is_read_once_a_minute_and_not_once_a_candidate() {
+    let mut ground = Scene::new().await;
+    ground.upstream.away.store(true, Ordering::Relaxed);
+    ground.ask("request/1").await;
+    for _ in 0..5 {
+        while ground.planner.turn().await.unwrap() == Turn::Moved {}
+        ground.clock.advance(SignedDuration::from_secs(2));
+    }
+    assert_eq!(ground.upstream.reads.load(Ordering::Relaxed), 1, "for two candidates in five turns");
+    for id in ["cloud/43.20261121.0", "server/43.20261121.0"] {
+        let note = ground.store.note(&CandidateId(id.to_owned())).await.unwrap();
+        assert!(note.contains("the repository is away; it is read again after"), "{note}");
+    }
+    ground.upstream.away.store(false, Ordering::Relaxed);
+    ground.clock.advance(SignedDuration::from_mins(1));
+    ground.live().await;
+    let id = ground.batch().await.id;
+    assert_eq!(ground.stages(&id).await, named(&[("cloud", "published"), ("server", "published")]));
+}
+
+#[tokio::test]
+async fn what_was_read_for_a_release_that_was_given_up_is_not_what_a_later_one_is_built_from() {
+    let mut ground = Scene::new().await;
+    ground.upstream.slow.store(true, Ordering::Relaxed);
+    ground.ask("request/1").await;
+    while ground.planner.turn().await.unwrap() == Turn::Moved {}
+    for id in ["cloud/43.20261121.0", "server/43.20261121.0"] {
+        ground.store.cancel(&CandidateId(id.to_owned()), "ada", "too slow").await.unwrap();
+    }
+    ground.upstream.slow.store(false, Ordering::Relaxed);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    ground.hold(NEW);
+    ground.released("request/2").await;
+    let batch = ground.batch().await;
+    assert_eq!(ground.sets.read(&batch.revisions[0].set).unwrap().text(), NEW);
+}
+
+#[tokio::test]
+async fn what_was_read_long_ago_is_read_again() {
+    let mut ground = Scene::new().await;
+    ground.upstream.slow.store(true, Ordering::Relaxed);
+    ground.ask("request/1").await;
+    while ground.planner.turn().await.unwrap() == Turn::Moved {}
+    ground.upstream.slow.store(false, Ordering::Relaxed);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    ground.hold(NEW);
+    // Another process planned meanwhile, say.
+    ground.clock.advance(SignedDuration::from_mins(10));
+    ground.live().await;
+    let batch = ground.batch().await;
+    assert_eq!(ground.sets.read(&batch.revisions[0].set).unwrap().text(), NEW);
 }

@@ -4,27 +4,70 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use jiff::SignedDuration;
+use anyhow::{Context, Result, bail};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use muster_flow::batch::judge::{self, Judgement};
 use muster_flow::batch::{self, Batch, BatchId, Before, Frozen, PackageSet, Revision, Source, members};
 use muster_flow::candidate::{Candidate, CandidateId, Life, Stage};
 use muster_flow::publish;
 use muster_flow::recipe::Recipe;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::{Known, Planner, Turn};
+use crate::clock::Clock;
 use crate::package_sets::PackageSets;
 use crate::store::Plan;
 use crate::upstream::Upstream;
 
-/// How long a turn waits for a package set. A large one is read on behind it, because the right to plan is lent for
-/// seconds only.
+/// How long a turn waits for package sets, all together. A large one is read on behind it, because the right to plan is
+/// lent for seconds only.
 const READING: Duration = Duration::from_secs(3);
 
-/// The package sets that are being read, by their sources.
-pub(super) type Reading = tokio::sync::Mutex<BTreeMap<Source, JoinHandle<Result<(String, Frozen)>>>>;
+/// How long a package set that was read may be taken for what its source has now.
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
+
+/// When a source that could not be read is read again.
+const AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// The package sets that are being read: for each change and source its own, since what was read for an older change may
+/// be older than the newer one.
+#[derive(Default)]
+pub(super) struct Reads {
+    running: BTreeMap<(String, Source), JoinHandle<Result<Read>>>,
+    /// The sources that could not be read, since when and why.
+    failed: BTreeMap<Source, (Timestamp, String)>,
+    /// What candidates of this turn wait for.
+    wanted: BTreeSet<(String, Source)>,
+    /// Until when this turn waits.
+    until: Option<Instant>,
+}
+
+/// A package set that was read.
+struct Read {
+    /// The SHA-256 that it is kept under.
+    set: String,
+    frozen: Frozen,
+    /// When it had been read.
+    at: Timestamp,
+}
+
+impl Reads {
+    /// Forgets what no candidate of the turn before waited for.
+    pub(super) fn begin_turn(&mut self) {
+        let wanted = std::mem::take(&mut self.wanted);
+        self.until = None;
+        self.running.retain(|key, handle| {
+            let is_wanted = wanted.contains(key);
+            if !is_wanted {
+                handle.abort();
+            }
+            is_wanted
+        });
+        self.failed.retain(|source, _| wanted.iter().any(|(_, other)| other == source));
+    }
+}
 
 /// What was judged last of a batch: its candidates, at their versions.
 pub(super) type Judged = BTreeMap<BatchId, BTreeSet<(CandidateId, i64)>>;
@@ -56,9 +99,9 @@ impl Planner {
             self.store.join_batch(plan, &id, &kin).await?;
             return Ok(Turn::Moved);
         }
-        let wait = match self.read(&source).await {
-            Ok(Some(frozen)) => {
-                let batch = self.frozen(change, stream, source, frozen).await?;
+        let wait = match self.read(change, &source).await {
+            Ok(Some(read)) => {
+                let batch = self.frozen(change, stream, source, read).await?;
                 self.store.freeze(plan, &batch, &kin).await?;
                 return Ok(Turn::Moved);
             }
@@ -69,15 +112,36 @@ impl Planner {
         Ok(Turn::Idle)
     }
 
-    /// The package set of a source, kept under its SHA-256; nothing while it is still being read.
-    async fn read(&self, source: &Source) -> Result<Option<(String, Frozen)>> {
-        let mut reading = self.reading.lock().await;
-        let handle = reading.entry(source.clone()).or_insert_with(|| {
-            tokio::spawn(read_and_keep(self.upstream.clone(), self.sets.clone(), source.clone()))
+    /// The package set that a source has for a change; nothing while it is still being read.
+    async fn read(&self, change: &str, source: &Source) -> Result<Option<Read>> {
+        let mut reads = self.reads.lock().await;
+        let reads = &mut *reads;
+        let (key, now) = ((change.to_owned(), source.clone()), self.clock.now());
+        reads.wanted.insert(key.clone());
+        if let Some((at, why)) = reads.failed.get(source).filter(|(at, _)| now < *at + AGAIN) {
+            bail!("{why}; it is read again after {:.0}", *at + AGAIN);
+        }
+        let handle = reads.running.entry(key.clone()).or_insert_with(|| {
+            let (upstream, sets) = (self.upstream.clone(), self.sets.clone());
+            tokio::spawn(read_and_keep(upstream, sets, source.clone(), self.clock.clone()))
         });
-        let Ok(read) = tokio::time::timeout(READING, handle).await else { return Ok(None) };
-        reading.remove(source);
-        read.context("reading broke off")?.map(Some)
+        let until = *reads.until.get_or_insert_with(|| Instant::now() + READING);
+        let Ok(read) = tokio::time::timeout_at(until, handle).await else { return Ok(None) };
+        reads.running.remove(&key);
+        match read.context("reading broke off").flatten() {
+            // It lay here while nobody planned: the next turn reads it anew.
+            Ok(read) if self.clock.now() > read.at + FRESH => Ok(None),
+            Ok(read) => {
+                reads.failed.remove(source);
+                Ok(Some(read))
+            }
+            Err(error) => {
+                let (at, why) = (self.clock.now(), format!("{error:#}"));
+                let said = format!("{why}; it is read again after {:.0}", at + AGAIN);
+                reads.failed.insert(source.clone(), (at, why));
+                bail!(said)
+            }
+        }
     }
 
     async fn frozen(
@@ -85,7 +149,7 @@ impl Planner {
         change: &str,
         stream: &str,
         source: Source,
-        (set, frozen): (String, Frozen),
+        Read { set, frozen, .. }: Read,
     ) -> Result<Batch> {
         let now = self.clock.now();
         let day = now.to_zoned(TimeZone::UTC).strftime("%Y%m%d").to_string();
@@ -213,9 +277,11 @@ async fn read_and_keep(
     upstream: Arc<dyn Upstream>,
     sets: PackageSets,
     source: Source,
-) -> Result<(String, Frozen)> {
+    clock: Clock,
+) -> Result<Read> {
     let frozen = upstream.packages(&source).await?;
-    let keep = move || -> Result<(String, Frozen)> { Ok((sets.keep(&frozen.set)?, frozen)) };
+    let at = clock.now();
+    let keep = move || -> Result<Read> { Ok(Read { set: sets.keep(&frozen.set)?, frozen, at }) };
     tokio::task::spawn_blocking(keep).await.context("keeping it broke off")?
 }
 
