@@ -319,3 +319,31 @@ async fn what_was_read_long_ago_is_read_again() {
     let batch = ground.batch().await;
     assert_eq!(ground.sets.read(&batch.revisions[0].set).unwrap().text(), NEW);
 }
+
+#[tokio::test]
+async fn who_changes_a_batch_or_has_it_judged_begins_its_time_anew() {
+    let mut ground = Scene::new().await;
+    ground.released("request/1").await;
+    ground.hold(NEW);
+    ground.world.fault("server/43.20261122.0/build", Fault::Fails("hello is broken".to_owned()));
+    ground.released("request/2").await;
+    let first = ground.batch().await;
+    let span = first.until.duration_since(first.frozen);
+    // It is late, and nobody has planned since.
+    ground.clock.advance(span);
+    assert!(ground.clock.now() > first.until);
+    assert_eq!(ground.store.judge_again(&first.id, "ada").await.unwrap(), 2);
+    ground.live().await;
+    assert_eq!(
+        ground.stages(&first.id).await,
+        named(&[("cloud", "gating"), ("server", "build failed")]),
+        "it is judged, and not given up"
+    );
+
+    ground.clock.advance(span);
+    ground.world.state().faults.clear();
+    let changed = ground.change(&first.id, Wish::Eject("hello")).await.unwrap();
+    assert_eq!(ground.batch().await.until, changed.revision.at + span);
+    ground.live().await;
+    assert_eq!(ground.stages(&first.id).await, named(&[("cloud", "published"), ("server", "published")]));
+}

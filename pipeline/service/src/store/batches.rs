@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muster_flow::batch::judge::{self, Judgement};
 use muster_flow::batch::members::Member;
 use muster_flow::batch::{Batch, BatchId, Before, InBatch, Requires, Revision, Source};
@@ -21,6 +21,16 @@ struct Fact {
     requires: Requires,
     until: Timestamp,
     before: Option<Before>,
+    /// When people last asked that it goes on: as much time as it had at first begins anew then.
+    #[serde(default)]
+    again: Option<Timestamp>,
+}
+
+impl Fact {
+    /// When what still waits for a batch that was frozen first at `frozen` is given up.
+    fn until(&self, frozen: Timestamp) -> Timestamp {
+        self.until + self.again.map_or(SignedDuration::ZERO, |again| again.duration_since(frozen))
+    }
 }
 
 /// A new revision, and what follows from it for the candidates.
@@ -91,6 +101,8 @@ impl Store {
             .with_context(|| format!("cannot read the batch {id}"))?;
         let Some(row) = row else { return Ok(None) };
         let fact: Fact = decode(row.try_get::<&str, _>(3)?)?;
+        let frozen = time(row.try_get(2)?);
+        let until = fact.until(frozen);
         let revisions = sqlx::query("SELECT fact FROM batch_revision WHERE batch = $1 ORDER BY number")
             .bind(&id.0)
             .fetch_all(&self.pool)
@@ -100,9 +112,9 @@ impl Store {
             stream: row.try_get(0)?,
             source: fact.source,
             change: row.try_get(1)?,
-            frozen: time(row.try_get(2)?),
+            frozen,
             requires: fact.requires,
-            until: fact.until,
+            until,
             before: fact.before,
             members: decode(row.try_get::<&str, _>(4)?)?,
             revisions: revisions
@@ -130,7 +142,7 @@ impl Store {
         if id.is_empty() {
             return Ok(None);
         }
-        let sql = "SELECT batch.fact, batch.verdict, batch_revision.fact FROM batch \
+        let sql = "SELECT batch.fact, batch.verdict, batch_revision.fact, batch.frozen FROM batch \
                    JOIN batch_revision ON batch_revision.batch = batch.id \
                    WHERE batch.id = $1 ORDER BY batch_revision.number DESC LIMIT 1";
         let row = sqlx::query(sql).bind(id).fetch_optional(&self.pool).await?;
@@ -141,7 +153,7 @@ impl Store {
         Ok(Some(InBatch {
             id: BatchId(id.to_owned()),
             requires: fact.requires,
-            until: fact.until,
+            until: fact.until(time(row.try_get(3)?)),
             revision: revision.number,
             set: revision.set,
             repos: revision.repos,
@@ -175,6 +187,7 @@ impl Store {
             requires: batch.requires,
             until: batch.until,
             before: batch.before.clone(),
+            again: None,
         };
         sqlx::query(
             "INSERT INTO batch (id, stream, source, change, frozen, fact, members) \
@@ -296,6 +309,21 @@ impl Store {
         Ok(now == seen.iter().cloned().collect())
     }
 
+    /// Begins the time anew in which a batch must have passed.
+    async fn begin_again(&self, transaction: &mut Transaction<'static, Any>, id: &BatchId) -> Result<()> {
+        let row = sqlx::query("SELECT fact FROM batch WHERE id = $1")
+            .bind(&id.0)
+            .fetch_one(&mut **transaction)
+            .await?;
+        let fact: Fact = decode(row.try_get::<&str, _>(0)?)?;
+        sqlx::query("UPDATE batch SET fact = $2 WHERE id = $1")
+            .bind(&id.0)
+            .bind(encode(&Fact { again: Some(self.clock.now()), ..fact })?)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
+    }
+
     /// Records a new revision of a batch, and that candidates are built again because of it. What is being built for
     /// them is ended.
     pub async fn revise(&self, id: &BatchId, revised: &Revised) -> Result<()> {
@@ -307,6 +335,7 @@ impl Store {
             );
         }
         self.add_revision(&mut transaction, id, revision).await?;
+        self.begin_again(&mut transaction, id).await?;
         let number = revision.number;
         let why = format!("{} made revision {number} of {id}: {}", revision.who, revision.why);
         self.journal_in(&mut transaction, "", &why).await?;
@@ -345,7 +374,8 @@ impl Store {
         self.commit(transaction, &format!("revision {number} of {id}")).await
     }
 
-    /// Asks that every candidate of a batch is judged again by what is known now; how many there are.
+    /// Asks that every candidate of a batch is judged again by what is known now; how many there are. None is given up
+    /// before it was.
     pub async fn judge_again(&self, id: &BatchId, who: &str) -> Result<u64> {
         let mut transaction = self.begin().await?;
         // What was given up, or never started, stays so.
@@ -357,6 +387,7 @@ impl Store {
         .bind(started)
         .execute(&mut *transaction)
         .await?;
+        self.begin_again(&mut transaction, id).await?;
         let text = format!("{who} asked that the batch {id} is judged again");
         self.journal_in(&mut transaction, "", &text).await?;
         self.commit(transaction, &format!("that {id} is judged again")).await?;
