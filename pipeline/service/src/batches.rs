@@ -74,6 +74,13 @@ pub async fn known(store: &Store, id: &BatchId) -> Result<Batch> {
 /// Changes what a batch is made of, or says why that cannot be.
 pub async fn change(ground: Ground<'_>, id: &BatchId, wish: Wish<'_>, wisher: &Wisher) -> Result<Changed> {
     let batch = known(ground.store, id).await?;
+    if let Some(current) = batch.current() {
+        // What cannot be done is said before the network is asked.
+        ejected(&batch, current, wish)?;
+    }
+    // That takes minutes, in which the candidates go on.
+    let Frozen { set: there, repos } = ground.upstream.packages(&batch.source).await?;
+    let batch = known(ground.store, id).await?;
     // The versions first, so that no fact comes in between unseen.
     let seen = ground.store.of_batch(id).await?;
     let mut candidates = Vec::new();
@@ -84,7 +91,6 @@ pub async fn change(ground: Ground<'_>, id: &BatchId, wish: Wish<'_>, wisher: &W
     judge::may_change(&batch, &candidates).map_err(anyhow::Error::msg)?;
     let current = batch.current().with_context(|| format!("{id} was never frozen"))?;
     let ejected = ejected(&batch, current, wish)?;
-    let Frozen { set: there, repos } = ground.upstream.packages(&batch.source).await?;
     let (frozen, repos) = match wish {
         Wish::Refreeze => (there.clone(), repos),
         Wish::Eject(_) | Wish::Restore(_) => (ground.sets.read(&current.frozen)?, current.repos.clone()),

@@ -1,26 +1,33 @@
 //! Batches over the real store and planner: frozen once, judged as one, changed by people.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use async_trait::async_trait;
 use jiff::SignedDuration;
 use muster::batches::{self, Changed, Ground, Wish, Wisher};
 use muster::clock::Clock;
 use muster::config::Settings;
 use muster::engine::Engine;
+use muster::ledger::Positions;
 use muster::package_sets::PackageSets;
 use muster::planner::{self, Planner, Turn};
 use muster::store::Store;
 use muster::story::batch;
-use muster_flow::batch::{Batch, BatchId, PackageSet};
+use muster::upstream::{Digest, Upstream};
+use muster_flow::batch::{Batch, BatchId, Frozen, PackageSet, Source};
 use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
 use muster_flow::change::{What, Wish as Asked};
 use muster_flow::gate::Ruling;
-use muster_flow::recipe::{Recipe, Repository};
+use muster_flow::recipe::{Definition, Recipe, Repository};
+use muster_flow::relevance::Knowledge;
+use muster_flow::smoketest::Test;
 use muster_lab::ports;
 use muster_lab::upstream::Standing;
 use muster_lab::world::{Fault, World};
+use muster_message::Incoming;
 use muster_specimen::recipe;
 use tempfile::TempDir;
 
@@ -132,6 +139,42 @@ impl Scene {
         let ground = Ground { store: &self.store, sets: &self.sets, upstream: &*self.upstream };
         let wisher = Wisher { who: "ada".to_owned(), why: "it is broken".to_owned(), at: self.clock.now() };
         batches::change(ground, id, wish, &wisher).await
+    }
+}
+
+/// A source that takes so long to be read that the candidates of a batch go on meanwhile.
+struct Lengthy {
+    upstream: Arc<Standing>,
+    store: Store,
+    batch: BatchId,
+}
+
+#[async_trait]
+impl Upstream for Lengthy {
+    async fn recipes(&self) -> anyhow::Result<Vec<Recipe>> {
+        self.upstream.recipes().await
+    }
+
+    async fn files(&self, recipe: &Recipe) -> anyhow::Result<BTreeSet<String>> {
+        self.upstream.files(recipe).await
+    }
+
+    async fn freeze(&self, recipe: &Recipe) -> anyhow::Result<(Definition, Vec<Test>)> {
+        self.upstream.freeze(recipe).await
+    }
+
+    async fn packages(&self, source: &Source) -> anyhow::Result<Frozen> {
+        self.store.judge_again(&self.batch, "eve").await?;
+        self.upstream.packages(source).await
+    }
+
+    async fn digest(
+        &self,
+        messages: Vec<Incoming>,
+        knowledge: &Knowledge,
+        positions: &Positions,
+    ) -> anyhow::Result<Digest> {
+        self.upstream.digest(messages, knowledge, positions).await
     }
 }
 
@@ -346,4 +389,18 @@ async fn who_changes_a_batch_or_has_it_judged_begins_its_time_anew() {
     assert_eq!(ground.batch().await.until, changed.revision.at + span);
     ground.live().await;
     assert_eq!(ground.stages(&first.id).await, named(&[("cloud", "published"), ("server", "published")]));
+}
+
+#[tokio::test]
+async fn a_batch_whose_candidates_go_on_can_be_changed() {
+    let mut ground = Scene::new().await;
+    ground.world.fault("server/43.20261121.0/smoketest", Fault::Red);
+    ground.released("request/1").await;
+    let id = ground.batch().await.id;
+    let upstream =
+        Lengthy { upstream: ground.upstream.clone(), store: ground.store.clone(), batch: id.clone() };
+    let wisher = Wisher { who: "ada".to_owned(), why: "a build is new".to_owned(), at: ground.clock.now() };
+    let ground = Ground { store: &ground.store, sets: &ground.sets, upstream: &upstream };
+    let changed = batches::change(ground, &id, Wish::Refreeze, &wisher).await.unwrap();
+    assert_eq!(changed.revision.number, 2);
 }
