@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::build::Package;
 use crate::gate::Ruling;
@@ -72,7 +73,19 @@ pub struct Policy {
     /// Whose verdicts count.
     pub requires: Requires,
     /// Days after the freeze in which the batch must have passed; what still waits for it then is given up.
+    #[serde(deserialize_with = "days")]
     pub days: i64,
+}
+
+fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let days = i64::deserialize(deserializer)?;
+    if (1..=365).contains(&days) {
+        Ok(days)
+    } else {
+        Err(Error::custom(format!(
+            "the days in which a batch must pass are at least 1 and at most 365, not {days}"
+        )))
+    }
 }
 
 impl Default for Policy {

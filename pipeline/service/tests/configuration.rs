@@ -182,3 +182,15 @@ fn the_documentation_has_every_key_with_its_default_and_no_other() {
         section.check::<Recipe>(true);
     }
 }
+
+#[test]
+fn a_batch_has_at_least_a_day_and_at_most_a_year() {
+    let read = |days: &str| toml::from_str::<Settings>(&format!("[streams.stable.batch]\ndays = {days}\n"));
+    for days in ["1", "365"] {
+        assert!(read(days).is_ok(), "{days}");
+    }
+    for days in ["0", "-1", "366", "9223372036854775807"] {
+        let error = read(days).unwrap_err().to_string();
+        assert!(error.contains(&format!("at least 1 and at most 365, not {days}")), "{error}");
+    }
+}
