@@ -404,3 +404,29 @@ async fn a_batch_whose_candidates_go_on_can_be_changed() {
     let changed = batches::change(ground, &id, Wish::Refreeze, &wisher).await.unwrap();
     assert_eq!(changed.revision.number, 2);
 }
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_read_keeps_no_other_from_going_on() {
+    let mut ground = Scene::new().await;
+    ground.world.fault("server/43.20261121.0/smoketest", Fault::Red);
+    ground.released("request/1").await;
+    let strange = ground.batch().await.id;
+    let database = format!("sqlite://{}", ground.folder.path().join("muster.db").display());
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(&database).await.unwrap();
+    let sql = "UPDATE batch SET verdict = '{\"ruling\":\"perhaps\"}'";
+    sqlx::query(sql).execute(&pool).await.unwrap();
+    sqlx::query("UPDATE candidate SET version = version + 1").execute(&pool).await.unwrap();
+    ground.released("request/2").await;
+    let told = batch::all(&ground.store, 10).await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_ne!(told[0].batch, strange);
+    assert_eq!(
+        ground.stages(&told[0].batch).await,
+        named(&[("cloud", "published"), ("server", "published")])
+    );
+    let ids: Vec<CandidateId> =
+        ["cloud/43.20261121.0", "cloud/43.20261122.0"].map(|id| CandidateId(id.to_owned())).into();
+    let lines = ground.store.lines_of(&ids).await.unwrap();
+    assert_eq!(lines.len(), 1, "what is in it cannot be read either");
+}

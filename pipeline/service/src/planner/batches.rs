@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use muster_flow::batch::judge::{self, Judgement};
-use muster_flow::batch::{self, Batch, BatchId, Before, Frozen, PackageSet, Revision, Source, members};
+use muster_flow::batch::{
+    self, Batch, BatchId, Before, Frozen, PackageSet, Revision, Source, judge, members,
+};
 use muster_flow::candidate::{Candidate, CandidateId, Life, Stage};
 use muster_flow::publish;
 use muster_flow::recipe::Recipe;
@@ -185,7 +186,7 @@ impl Planner {
     /// The batch before, and what it was made of in the end.
     async fn before(&self, stream: &str, source: &Source) -> Result<Option<(Before, PackageSet)>> {
         let Some(id) = self.store.last_batch(stream, source).await? else { return Ok(None) };
-        let batch = self.store.batch(&id).await?;
+        let batch = self.store.find_readable_batch(&id).await?;
         let Some(set) = batch.as_ref().and_then(|batch| batch.current()).map(|revision| revision.set.clone())
         else {
             return Ok(None);
@@ -213,13 +214,14 @@ impl Planner {
             let of = |known: &&Known| (known.candidate.id.clone(), known.version);
             let seen: Vec<(CandidateId, i64)> = candidates.iter().map(of).collect();
             let versions: BTreeSet<_> = seen.iter().cloned().collect();
-            if self.judged.get(&id) != Some(&versions) {
+            if self.judged.get(&id) != Some(&versions)
+                && let Some(batch) = self.store.find_readable_batch(&id).await?
+            {
                 let mut candidates: Vec<&Candidate> =
                     candidates.iter().map(|known| &known.candidate).collect();
                 candidates.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
                 let verdict = judge::judge(candidates, self.clock.now());
-                let former: Option<Judgement> = self.store.verdict_of(&id).await?;
-                if !former.is_some_and(|former| former.says_the_same_as(&verdict)) {
+                if !batch.verdict.is_some_and(|former| former.says_the_same_as(&verdict)) {
                     self.store.judged(plan, &id, &seen, &verdict).await?;
                     turn = Turn::Moved;
                 }

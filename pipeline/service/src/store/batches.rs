@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
+use super::read::is_strange;
 use super::{Plan, Store, decode, encode, time};
 
 /// What is recorded of a batch once, beside its members.
@@ -86,9 +87,21 @@ impl Store {
             .context("cannot list batches")?;
         let mut batches = Vec::new();
         for row in rows {
-            batches.extend(self.batch(&BatchId(row.try_get(0)?)).await?);
+            batches.extend(self.find_readable_batch(&BatchId(row.try_get(0)?)).await?);
         }
         Ok(batches)
+    }
+
+    /// A batch, if it is there and can be read. One that cannot be read keeps none of the others from going on: a newer
+    /// Muster may have written it.
+    pub async fn find_readable_batch(&self, id: &BatchId) -> Result<Option<Batch>> {
+        match self.batch(id).await {
+            Err(error) if is_strange(&error) => {
+                tracing::warn!(batch = %id, "it cannot be read, and is left alone: {error:#}");
+                Ok(None)
+            }
+            other => other,
+        }
     }
 
     /// One batch.
@@ -123,18 +136,6 @@ impl Store {
                 .collect::<Result<_>>()?,
             verdict: verdict(row.try_get(5)?)?,
         }))
-    }
-
-    /// What the gate of a batch said last.
-    pub async fn verdict_of(&self, id: &BatchId) -> Result<Option<Judgement>> {
-        let row = sqlx::query("SELECT verdict FROM batch WHERE id = $1")
-            .bind(&id.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        match row {
-            Some(row) => verdict(row.try_get(0)?),
-            None => Ok(None),
-        }
     }
 
     /// A batch as its candidates see it.

@@ -600,7 +600,7 @@ impl Store {
 struct Strange(String);
 
 /// Whether a fact was read and not understood; otherwise it could not be read at all, and may be later.
-fn is_strange(error: &anyhow::Error) -> bool {
+pub(super) fn is_strange(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<serde_json::Error>() || cause.is::<Strange>())
 }
 
