@@ -430,3 +430,23 @@ async fn a_batch_that_cannot_be_read_keeps_no_other_from_going_on() {
     let lines = ground.store.lines_of(&ids).await.unwrap();
     assert_eq!(lines.len(), 1, "what is in it cannot be read either");
 }
+
+#[tokio::test]
+async fn a_batch_that_was_changed_is_judged_although_nothing_is_built_again() {
+    let mut ground = Scene::new().await;
+    ground.released("request/1").await;
+    ground.hold(NEW);
+    for name in ["cloud", "server"] {
+        ground.world.fault(&format!("{name}/43.20261122.0/smoketest"), Fault::Red);
+    }
+    ground.released("request/2").await;
+    let id = ground.batch().await.id;
+    assert_eq!(ground.stages(&id).await, named(&[("cloud", "rejected"), ("server", "rejected")]));
+    for wish in [Wish::Eject("hello"), Wish::Eject("bash")] {
+        let changed = ground.change(&id, wish).await.unwrap();
+        assert!(changed.rebuilt.is_empty(), "{changed:?}");
+        assert_eq!(ground.batch().await.verdict, None);
+        while ground.planner.turn().await.unwrap() == Turn::Moved {}
+        assert_eq!(ground.batch().await.verdict.unwrap().ruling, Some(Ruling::Fail));
+    }
+}

@@ -200,7 +200,7 @@ impl Planner {
         }
     }
 
-    /// Judges every batch about whose candidates there is a new fact.
+    /// Judges every batch about whose candidates there is a new fact, and those that nobody has judged as they are now.
     pub(super) async fn judge_batches(&mut self, plan: &Plan) -> Result<Turn> {
         self.read_finished().await?;
         let mut batches: BTreeMap<BatchId, Vec<&Known>> = BTreeMap::new();
@@ -221,12 +221,16 @@ impl Planner {
                     candidates.iter().map(|known| &known.candidate).collect();
                 candidates.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
                 let verdict = judge::judge(candidates, self.clock.now());
-                if !batch.verdict.is_some_and(|former| former.says_the_same_as(&verdict)) {
-                    self.store.judged(plan, &id, &seen, &verdict).await?;
+                if !batch.verdict.is_some_and(|former| former.says_the_same_as(&verdict))
+                    && self.store.judged(plan, &id, &seen, &verdict).await?
+                {
                     turn = Turn::Moved;
                 }
             }
-            judged.insert(id, versions);
+            // A batch that is over is here only while nobody has judged what it is made of now.
+            if seen.iter().any(|(candidate, _)| self.open.contains_key(candidate)) {
+                judged.insert(id, versions);
+            }
         }
         self.judged = judged;
         Ok(turn)

@@ -172,10 +172,12 @@ impl Store {
         rows.iter().map(versioned).collect()
     }
 
-    /// The candidates that are over and whose batch others are still on their way in, with their versions.
+    /// The candidates that are over and whose batch is not: others are still on their way in it, or nobody has judged it
+    /// as it is now. With their versions.
     pub async fn finished_in_open_batches(&self) -> Result<Vec<(CandidateId, i64)>> {
         let sql = "SELECT id, version FROM candidate WHERE finished = 1 AND batch <> '' AND batch IN \
-                   (SELECT batch FROM candidate WHERE finished = 0 AND batch <> '')";
+                   (SELECT batch FROM candidate WHERE finished = 0 AND batch <> '' \
+                   UNION SELECT id FROM batch WHERE verdict = '')";
         let rows = sqlx::query(sql).fetch_all(&self.pool).await.context("cannot list what is in batches")?;
         rows.iter().map(versioned).collect()
     }
@@ -263,17 +265,18 @@ impl Store {
     }
 
     /// Records what the gate of a batch says, unless a fact about one of its candidates came since they were read at
-    /// the versions in `seen`.
+    /// the versions in `seen`; whether it did.
     pub async fn judged(
         &self,
         plan: &Plan,
         id: &BatchId,
         seen: &[(CandidateId, i64)],
         verdict: &Judgement,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut transaction = self.begin_planned(plan).await?;
         if !self.is_as_seen(&mut transaction, id, seen).await? {
-            return Ok(transaction.rollback().await?);
+            transaction.rollback().await?;
+            return Ok(false);
         }
         sqlx::query("UPDATE batch SET verdict = $2 WHERE id = $1")
             .bind(&id.0)
@@ -287,7 +290,8 @@ impl Store {
             .await?;
         let text = format!("the batch {id}: {}", judge::words(verdict.ruling));
         self.journal_in(&mut transaction, "", &text).await?;
-        self.commit(transaction, &format!("what the gate of {id} says")).await
+        self.commit(transaction, &format!("what the gate of {id} says")).await?;
+        Ok(true)
     }
 
     /// Whether the candidates of a batch are those, at these versions.
