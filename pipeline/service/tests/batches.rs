@@ -16,6 +16,8 @@ use muster::package_sets::PackageSets;
 use muster::planner::{self, Planner, Turn};
 use muster::store::Store;
 use muster::story::batch;
+use muster::story::teller::Teller;
+use muster::story::wait::OPERATORS;
 use muster::upstream::{Digest, Upstream};
 use muster_flow::batch::{Batch, BatchId, Frozen, PackageSet, Source};
 use muster_flow::candidate::{Candidate, CandidateId, Outcome, Stage};
@@ -449,4 +451,30 @@ async fn a_batch_that_was_changed_is_judged_although_nothing_is_built_again() {
         while ground.planner.turn().await.unwrap() == Turn::Moved {}
         assert_eq!(ground.batch().await.verdict.unwrap().ruling, Some(Ruling::Fail));
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_one_that_cannot_start_is_told_which_and_the_way_out() {
+    let mut ground = Scene::new().await;
+    ground.ask("request/1").await;
+    while ground.store.batches(1).await.unwrap().is_empty() {
+        ground.planner.turn().await.unwrap();
+    }
+    let mut settings = Settings::default();
+    settings.service.state = ground.folder.path().to_owned();
+    // The recipe of the other one is removed.
+    let upstream = Arc::new(Standing::of(recipes().into_iter().take(1).collect()));
+    ground.planner = Planner::new(ground.store.clone(), upstream, ground.clock.clone(), &settings).unwrap();
+    ground.live().await;
+    let id = ground.batch().await.id;
+    assert_eq!(ground.stages(&id).await, named(&[("cloud", "gating"), ("server", "waiting")]));
+    let teller = Teller::new(ground.store.clone(), &settings, ground.clock.clone());
+    let waits = teller.waits().await.unwrap();
+    let wait = waits.iter().find(|wait| wait.what == "its batch").unwrap();
+    let way_out = "`muster cancel server/43.20261121.0 --reason '...'` lets the others go";
+    assert!(wait.why.contains("server/43.20261121.0 cannot start") && wait.why.contains(way_out), "{wait:?}");
+    assert_eq!(wait.who, OPERATORS);
+    ground.store.cancel(&CandidateId("server/43.20261121.0".to_owned()), "ada", "it is gone").await.unwrap();
+    ground.live().await;
+    assert_eq!(ground.stages(&id).await, named(&[("cloud", "published"), ("server", "cancelled")]));
 }

@@ -201,6 +201,14 @@ fn for_batch(facts: &Facts<'_>) -> NextAction {
     let candidate = facts.candidate;
     let wait = wait::of(facts).into_iter().next();
     let id = candidate.batch.as_ref().map(|batch| batch.id.0.clone()).unwrap_or_default();
+    let ruling = candidate.batch.as_ref().and_then(|batch| batch.ruling);
+    if let (None, Some(stuck)) = (ruling, wait::find_stuck(facts)) {
+        return NextAction {
+            what: format!("{} of its batch cannot start: mend its recipe, or cancel it.", stuck.id),
+            who: OPERATORS.to_owned(),
+            commands: vec![format!("muster show {}", shell(&stuck.id.0)), wait::cancel(stuck)],
+        };
+    }
     match wait.filter(|wait| wait.who != MUSTER) {
         Some(wait) => NextAction {
             what: "Its batch must pass first: eject what breaks the others, waive their tests, or try them again."

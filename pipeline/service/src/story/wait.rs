@@ -42,7 +42,7 @@ pub fn of(facts: &Facts<'_>) -> Vec<Wait> {
         Stage::Finished(_) => return waits,
         Stage::Waiting => waits.push(before_the_start(facts)),
         Stage::Promoting => waits.extend(before_promotion(facts)),
-        Stage::Gating => waits.extend(before_publishing(candidate)),
+        Stage::Gating => waits.extend(before_publishing(facts)),
         Stage::Building | Stage::Testing | Stage::Publishing | Stage::Announcing => {}
     }
     let steps = &candidate.steps;
@@ -108,16 +108,39 @@ fn before_the_start(facts: &Facts<'_>) -> Wait {
 }
 
 /// Its batch, which has not passed its gate.
-fn before_publishing(candidate: &Candidate) -> Option<Wait> {
+fn before_publishing(facts: &Facts<'_>) -> Option<Wait> {
+    let candidate = facts.candidate;
     let batch = candidate.batch.as_ref()?;
     let verdict = candidate.verdict()?;
     let why = judge::wait(candidate)?;
-    let who = match batch.ruling {
-        None => MUSTER.to_owned(),
-        Some(_) => next_action::owner(candidate),
+    let (why, who) = match (batch.ruling, find_stuck(facts)) {
+        (Some(_), _) => (why, next_action::owner(candidate)),
+        (None, Some(stuck)) => {
+            let (id, shown) = (&stuck.id, next_action::shell(&stuck.id.0));
+            let why = format!(
+                "waits for {}: {id} cannot start, and `muster show {shown}` says why; `{}` lets the others go",
+                batch.id,
+                cancel(stuck)
+            );
+            (why, OPERATORS.to_owned())
+        }
+        (None, None) => (why, MUSTER.to_owned()),
     };
     let (since, until) = (Some(verdict.at), Some(batch.until));
     Some(Wait { what: "its batch".to_owned(), why, since, until, ..wait(candidate, &who) })
+}
+
+/// The candidate that has not started while another of its batch is through its gate. All of a batch start together, so
+/// it cannot: its recipe or its definition is gone or cannot be read.
+pub fn find_stuck<'a>(facts: &Facts<'a>) -> Option<&'a Candidate> {
+    let id = &facts.candidate.batch.as_ref()?.id;
+    let is_of = |other: &&Candidate| other.batch.as_ref().is_some_and(|batch| batch.id == *id);
+    facts.open.iter().filter(is_of).find(|other| other.stage() == Stage::Waiting)
+}
+
+/// The command that stops a candidate.
+pub fn cancel(candidate: &Candidate) -> String {
+    format!("muster cancel {} --reason '...'", next_action::shell(&candidate.id.0))
 }
 
 fn before_promotion(facts: &Facts<'_>) -> Option<Wait> {
