@@ -19,6 +19,7 @@ use crate::candidate::{Candidate, CandidateId, Outcome, Stage};
 use crate::gate::{Counts, Reason, Standing};
 use crate::recipe::Builder;
 use crate::smoketest::Colour;
+use crate::step::StepKey;
 use probe::Answer;
 use suspect::Suspect;
 
@@ -42,6 +43,8 @@ pub struct Inquiry<'a> {
     pub good: &'a Candidate,
     /// What was red, as it was when the inquiry began.
     pub symptoms: &'a [Symptom],
+    /// The builds that were red, as it was when the inquiry began; none when that is not known.
+    pub builds: &'a [StepKey],
     /// The probes that were made for it, in their order.
     pub probes: &'a [Candidate],
     /// How many probes it may make.
@@ -175,6 +178,18 @@ fn symptom(reason: &Reason) -> Option<Symptom> {
     Some(Symptom { arch: arch.to_owned(), cell: cell.to_owned(), test: reason.test.clone()? })
 }
 
+/// The builds that a candidate is made of now.
+pub fn builds(candidate: &Candidate) -> Vec<StepKey> {
+    candidate.builds().map(|build| build.key.clone()).collect()
+}
+
+/// Whether a candidate was built again, or is being built again, since it was made of these builds. Where none are
+/// remembered, nobody can tell.
+pub fn is_built_again(candidate: &Candidate, before: &[StepKey]) -> bool {
+    let now: BTreeSet<&StepKey> = candidate.builds().map(|build| &build.key).collect();
+    !before.is_empty() && now != before.iter().collect()
+}
+
 /// Whether an older candidate is one to compare the red one with: it passed, and nothing of what is red now was other
 /// than green there. What is new among the tests it need not have.
 pub fn is_good(older: &Candidate, symptoms: &[Symptom]) -> bool {
@@ -217,6 +232,11 @@ pub fn known(
 pub fn next(inquiry: &Inquiry<'_>, now: Timestamp) -> Next {
     if inquiry.probes.iter().any(|probe| !probe.stage().is_finished()) {
         return Next::Wait;
+    }
+    if is_built_again(inquiry.red, inquiry.builds) {
+        // The image that was red is no longer the candidate's, and another one says nothing about it.
+        let why = "it was built again meanwhile".to_owned();
+        return Next::Over(Conclusion::Inconclusive { why, left: Vec::new() });
     }
     let case = Case::of(inquiry);
     match search::conclude(&case) {

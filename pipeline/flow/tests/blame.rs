@@ -14,7 +14,7 @@ use muster_flow::difference;
 use muster_flow::gate;
 use muster_flow::recipe::Form;
 use muster_flow::smoketest::{self, Colour, SmoketestOutput, TestResult, Weight};
-use muster_flow::step::{Progress, Step};
+use muster_flow::step::{Progress, Step, StepKey};
 use proptest::prelude::*;
 
 /// More than any of the stories here needs.
@@ -58,6 +58,7 @@ struct Case {
     good: Candidate,
     red: Candidate,
     symptoms: Vec<Symptom>,
+    builds: Vec<StepKey>,
 }
 
 fn name(number: usize) -> String {
@@ -87,7 +88,8 @@ fn case(packages: usize, definitions: [&str; 2]) -> Case {
     let red = side(1, "2", definitions[1], &Colour::Red("it hangs".to_owned()));
     let symptoms = blame::symptoms(&red);
     assert!(blame::is_good(&good, &symptoms) && !blame::is_good(&red, &symptoms));
-    Case { good, red, symptoms }
+    let builds = blame::builds(&red);
+    Case { good, red, symptoms, builds }
 }
 
 /// Brings a candidate to its end: its builds install these packages, and its one test has this colour in a cell.
@@ -149,7 +151,8 @@ impl Case {
     }
 
     fn inquiry<'a>(&'a self, probes: &'a [Candidate], bound: u32) -> Inquiry<'a> {
-        Inquiry { red: &self.red, good: &self.good, symptoms: &self.symptoms, probes, bound }
+        let (red, good, symptoms, builds) = (&self.red, &self.good, &self.symptoms, &self.builds);
+        Inquiry { red, good, symptoms, builds, probes, bound }
     }
 
     /// Builds and boots a probe, as the `number`th boot.
@@ -367,6 +370,26 @@ fn a_probe_that_a_person_stops_ends_it() {
     let next = blame::next(&case.inquiry(&probes, PLENTY), Timestamp::UNIX_EPOCH);
     let Next::Over(Conclusion::Inconclusive { why, .. }) = next else { panic!("{next:?}") };
     assert!(why.contains("ada cancelled cloud/43.20261121.1_probe1: the month is over"), "{why}");
+}
+
+#[test]
+fn a_candidate_that_is_built_again_gets_no_probe_and_nothing_is_said_of_its_test() {
+    let mut case = case(2, ["a", "a"]);
+    let base = case.builds[0].base().to_owned();
+    case.red.decisions.retries.insert(base.clone(), 1);
+    let over = |case: &Case| match blame::next(&case.inquiry(&[], PLENTY), Timestamp::UNIX_EPOCH) {
+        Next::Over(conclusion) => conclusion.words(),
+        other => panic!("{other:?}"),
+    };
+    let words = "it could not be found out what did it: it was built again meanwhile";
+    assert_eq!(over(&case), words, "while it is built");
+    let mut again = case.red.steps.builds[0].clone();
+    again.key = StepKey::of_generation(&base, 2);
+    case.red.steps.builds.push(again);
+    assert_eq!(over(&case), words, "once it is built");
+    // An older Muster did not remember what was red.
+    case.builds.clear();
+    assert!(matches!(blame::next(&case.inquiry(&[], PLENTY), Timestamp::UNIX_EPOCH), Next::Probe(_)));
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub async fn begin(store: &Store, red: &Candidate, bound: u32, who: Option<&str>
             known = blame::known(&last.candidate, conclusion, &good, red);
         }
     }
-    let terms = Terms { symptoms, bound, who: who.map(str::to_owned) };
+    let terms = Terms { symptoms, bound, who: who.map(str::to_owned), builds: blame::builds(red) };
     let is_new = store.inquire(&red.id, &good.id, &terms, known.as_ref()).await?;
     Ok(if is_new { Begun::Now } else { Begun::Before })
 }

@@ -53,6 +53,7 @@ impl Planner {
             red: &red,
             good: &good,
             symptoms: &row.terms.symptoms,
+            builds: &row.terms.builds,
             probes: &probes,
             bound: row.terms.bound,
         };

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use muster_flow::blame::{Conclusion, Symptom, Trial};
 use muster_flow::candidate::{Candidate, CandidateId};
-use muster_flow::step::Progress;
+use muster_flow::step::{Progress, StepKey};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -35,6 +35,9 @@ pub struct Terms {
     pub bound: u32,
     /// The person who asked for it; `None` when it began by itself.
     pub who: Option<String>,
+    /// The builds that were red; none in what an older Muster wrote.
+    #[serde(default)]
+    pub builds: Vec<StepKey>,
 }
 
 impl Store {

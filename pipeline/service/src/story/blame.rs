@@ -99,7 +99,8 @@ pub struct Probed {
 pub fn tell(red: &Candidate, asked: &Asked) -> Blame {
     let Asked { row, good, probes } = asked;
     let (symptoms, bound) = (row.terms.symptoms.as_slice(), row.terms.bound);
-    let inquiry = Inquiry { red, good, symptoms, probes, bound };
+    let builds = row.terms.builds.as_slice();
+    let inquiry = Inquiry { red, good, symptoms, builds, probes, bound };
     let left = match &row.conclusion {
         None => blame::left(&inquiry),
         Some(Conclusion::Inconclusive { left, .. }) => left.clone(),

@@ -163,7 +163,8 @@ impl Tale {
             let (red, good) = (self.candidate(id).await, self.candidate(&row.good).await);
             let probes = self.store.probes(id).await.unwrap();
             let (symptoms, bound) = (row.terms.symptoms.as_slice(), row.terms.bound);
-            let inquiry = Inquiry { red: &red, good: &good, symptoms, probes: &probes, bound };
+            let builds = row.terms.builds.as_slice();
+            let inquiry = Inquiry { red: &red, good: &good, symptoms, builds, probes: &probes, bound };
             self.pass(1).await;
             match blame::next(&inquiry, self.clock.now()) {
                 Next::Wait => panic!("a probe does not come to its end"),
