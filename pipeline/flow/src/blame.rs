@@ -47,6 +47,8 @@ pub struct Inquiry<'a> {
     pub builds: &'a [StepKey],
     /// The probes that were made for it, in their order.
     pub probes: &'a [Candidate],
+    /// How many probes of the red one were made before, for an inquiry into what it was then.
+    pub earlier: u32,
     /// How many probes it may make.
     pub bound: u32,
 }

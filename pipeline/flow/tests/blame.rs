@@ -152,7 +152,7 @@ impl Case {
 
     fn inquiry<'a>(&'a self, probes: &'a [Candidate], bound: u32) -> Inquiry<'a> {
         let (red, good, symptoms, builds) = (&self.red, &self.good, &self.symptoms, &self.builds);
-        Inquiry { red, good, symptoms, builds, probes, bound }
+        Inquiry { red, good, symptoms, builds, probes, earlier: 0, bound }
     }
 
     /// Builds and boots a probe, as the `number`th boot.

@@ -58,7 +58,7 @@ impl Automatic {
 pub enum Begun {
     /// It begins.
     Now,
-    /// There is one already.
+    /// There is one already, into what it is now.
     Before,
     /// There is none: why.
     Not(String),
@@ -69,7 +69,8 @@ pub enum Begun {
 /// Unless a person asks, one inquiry of a recipe goes on at a time, and what is known already is not searched for again:
 /// while a culprit stays where it is, every candidate is red.
 pub async fn begin(store: &Store, red: &Candidate, bound: u32, who: Option<&str>) -> Result<Begun> {
-    if store.inquiry(&red.id).await?.is_some() {
+    let before = store.inquiry(&red.id).await?;
+    if before.as_ref().is_some_and(|before| !blame::is_built_again(red, &before.terms.builds)) {
         return Ok(Begun::Before);
     }
     if red.purpose.is_probe() {
@@ -87,7 +88,7 @@ pub async fn begin(store: &Store, red: &Candidate, bound: u32, who: Option<&str>
         );
         return Ok(Begun::Not(why));
     };
-    let last = store.last_inquiry(&red.recipe.name).await?.filter(|_| who.is_none());
+    let last = store.last_inquiry(&red.recipe.name, &red.id).await?.filter(|_| who.is_none());
     let mut known = None;
     if let Some(last) = last {
         let Some(conclusion) = &last.conclusion else {
@@ -97,8 +98,9 @@ pub async fn begin(store: &Store, red: &Candidate, bound: u32, who: Option<&str>
             known = blame::known(&last.candidate, conclusion, &good, red);
         }
     }
-    let terms = Terms { symptoms, bound, who: who.map(str::to_owned), builds: blame::builds(red) };
-    let is_new = store.inquire(&red.id, &good.id, &terms, known.as_ref()).await?;
+    let earlier = store.probe_count(&red.id).await?;
+    let terms = Terms { symptoms, bound, who: who.map(str::to_owned), builds: blame::builds(red), earlier };
+    let is_new = store.inquire(&red.id, &good.id, &terms, known.as_ref(), before.as_ref()).await?;
     Ok(if is_new { Begun::Now } else { Begun::Before })
 }
 

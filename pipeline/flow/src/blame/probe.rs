@@ -36,8 +36,9 @@ pub enum Answer {
 pub(super) fn make(inquiry: &Inquiry<'_>, suspects: &[Suspect], trial: &Trial, now: Timestamp) -> Probe {
     let red = inquiry.red;
     let side = |name: &str| if has(trial, name) { red } else { inquiry.good };
+    let number = inquiry.earlier as usize + inquiry.probes.len() + 1;
     let mut candidate = Candidate {
-        id: CandidateId(format!("{}_probe{}", red.id, inquiry.probes.len() + 1)),
+        id: CandidateId(format!("{}_probe{number}", red.id)),
         recipe: recipe(inquiry, &side(RECIPE).recipe),
         definition: side(DEFINITION).definition.clone(),
         tests: tests(inquiry),

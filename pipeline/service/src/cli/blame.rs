@@ -28,7 +28,7 @@ const WIDTH: usize = 100;
 pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
     let teller = call.teller().await?;
     let candidate = find::candidate(&teller.store, &args.candidate).await?;
-    let is_asked = teller.store.inquiry(&candidate.id).await?.is_some();
+    let is_asked = teller.blame(&candidate).await?.is_some();
     if !is_asked {
         let person = call.person().await?;
         let begun = begin(&teller.store, &candidate, call.settings.blame.probes, Some(&person)).await?;

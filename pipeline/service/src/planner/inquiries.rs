@@ -48,20 +48,21 @@ impl Planner {
         let good = self.store.find_readable(&row.good).await?;
         // A newer Muster wrote one of them, and goes on with it.
         let (Some(red), Some(good)) = (red, good) else { return Ok(Turn::Idle) };
-        let probes = self.store.probes(&row.candidate).await?;
+        let probes = self.store.probes_of(row).await?;
         let inquiry = Inquiry {
             red: &red,
             good: &good,
             symptoms: &row.terms.symptoms,
             builds: &row.terms.builds,
             probes: &probes,
+            earlier: row.terms.earlier,
             bound: row.terms.bound,
         };
         match blame::next(&inquiry, self.clock.now()) {
             Next::Wait => return Ok(Turn::Idle),
             Next::Over(conclusion) => {
                 tracing::info!(candidate.id = %red.id, "blame: {}", conclusion.words());
-                self.store.conclude(plan, &red.id, &conclusion).await?;
+                self.store.conclude(plan, row, &conclusion).await?;
             }
             Next::Probe(probe) => {
                 let probe = self.with_its_packages(*probe)?;

@@ -38,31 +38,53 @@ pub struct Terms {
     /// The builds that were red; none in what an older Muster wrote.
     #[serde(default)]
     pub builds: Vec<StepKey>,
+    /// How many probes were made for earlier inquiries into the same candidate, before it was built again.
+    #[serde(default)]
+    pub earlier: u32,
 }
 
 impl Store {
-    /// Records that an inquiry begins, or what is known without one. `false` when there was one already.
+    /// Records that an inquiry begins, or what is known without one. It takes the place of `before`, the one into what the
+    /// candidate was before it was built again. `false` when there was one already.
     pub async fn inquire(
         &self,
         red: &CandidateId,
         good: &CandidateId,
         terms: &Terms,
         known: Option<&Conclusion>,
+        before: Option<&InquiryRow>,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        let done = sqlx::query(
-            "INSERT INTO inquiry (candidate, good, facts, recorded, conclusion) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&red.0)
-        .bind(&good.0)
-        .bind(encode(terms)?)
-        .bind(self.now().as_millisecond())
-        .bind(known.map(encode).transpose()?.unwrap_or_default())
-        .execute(&mut *transaction)
-        .await
-        .with_context(|| format!("cannot record that it is asked what made {red} red"))?;
+        let sql = match before {
+            None => {
+                "INSERT INTO inquiry (candidate, good, facts, recorded, conclusion) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT DO NOTHING"
+            }
+            Some(_) => {
+                "UPDATE inquiry SET good = $2, facts = $3, recorded = $4, conclusion = $5 \
+                 WHERE candidate = $1 AND recorded = $6"
+            }
+        };
+        let query = sqlx::query(sql)
+            .bind(&red.0)
+            .bind(&good.0)
+            .bind(encode(terms)?)
+            .bind(self.now().as_millisecond())
+            .bind(known.map(encode).transpose()?.unwrap_or_default());
+        let query = match before {
+            None => query,
+            Some(before) => query.bind(before.recorded.as_millisecond()),
+        };
+        let done = query
+            .execute(&mut *transaction)
+            .await
+            .with_context(|| format!("cannot record that it is asked what made {red} red"))?;
         if done.rows_affected() > 0 {
+            if let Some(before) = before {
+                let found = before.conclusion.as_ref().map_or("nothing".to_owned(), Conclusion::words);
+                let text = format!("it was built again; what was found of it before: {found}");
+                self.journal_in(&mut transaction, &red.0, &text).await?;
+            }
             let by = terms.who.as_ref().map(|who| format!("{who} asked for it: ")).unwrap_or_default();
             let text = match known {
                 None => format!("{by}what made it red is looked for, {good} was good"),
@@ -83,12 +105,12 @@ impl Store {
         rows.iter().map(decode_inquiry).collect()
     }
 
-    /// The newest inquiry into a candidate of a recipe.
-    pub async fn last_inquiry(&self, recipe: &str) -> Result<Option<InquiryRow>> {
+    /// The newest inquiry into another candidate of a recipe than this one.
+    pub async fn last_inquiry(&self, recipe: &str, than: &CandidateId) -> Result<Option<InquiryRow>> {
         let sql = "SELECT inquiry.candidate, good, inquiry.facts, recorded, conclusion FROM inquiry \
-                   JOIN candidate ON candidate.id = inquiry.candidate WHERE candidate.recipe = $1 \
+                   JOIN candidate ON candidate.id = inquiry.candidate WHERE candidate.recipe = $1 AND candidate.id <> $2 \
                    ORDER BY recorded DESC, inquiry.candidate DESC LIMIT 1";
-        let row = sqlx::query(sql).bind(recipe).fetch_optional(&self.pool).await?;
+        let row = sqlx::query(sql).bind(recipe).bind(&than.0).fetch_optional(&self.pool).await?;
         row.as_ref().map(decode_inquiry).transpose()
     }
 
@@ -99,7 +121,20 @@ impl Store {
         row.as_ref().map(decode_inquiry).transpose()
     }
 
-    /// The probes that were made for a candidate, in their order.
+    /// The probes that were made for one inquiry, in their order.
+    pub async fn probes_of(&self, inquiry: &InquiryRow) -> Result<Vec<Candidate>> {
+        let mut probes = self.probes(&inquiry.candidate).await?;
+        Ok(probes.split_off(probes.len().min(inquiry.terms.earlier as usize)))
+    }
+
+    /// How many probes were made for a candidate.
+    pub async fn probe_count(&self, red: &CandidateId) -> Result<u32> {
+        let sql = "SELECT COUNT(*) FROM candidate WHERE probe_of = $1";
+        let count: i64 = sqlx::query(sql).bind(&red.0).fetch_one(&self.pool).await?.try_get(0)?;
+        Ok(u32::try_from(count)?)
+    }
+
+    /// The probes that were made for a candidate, in their order, whichever inquiry they were made for.
     pub async fn probes(&self, red: &CandidateId) -> Result<Vec<Candidate>> {
         let sql = "SELECT id FROM candidate WHERE probe_of = $1 ORDER BY created, LENGTH(id), id";
         let rows = sqlx::query(sql).bind(&red.0).fetch_all(&self.pool).await?;
@@ -140,11 +175,16 @@ impl Store {
     }
 
     /// Records what an inquiry has found, once.
-    pub async fn conclude(&self, plan: &Plan, red: &CandidateId, conclusion: &Conclusion) -> Result<()> {
+    pub async fn conclude(&self, plan: &Plan, inquiry: &InquiryRow, conclusion: &Conclusion) -> Result<()> {
+        let red = &inquiry.candidate;
         let mut transaction = self.begin_planned(plan).await?;
-        let done = sqlx::query("UPDATE inquiry SET conclusion = $2 WHERE candidate = $1 AND conclusion = ''")
+        // Another one may have taken its place meanwhile.
+        let sql =
+            "UPDATE inquiry SET conclusion = $2 WHERE candidate = $1 AND recorded = $3 AND conclusion = ''";
+        let done = sqlx::query(sql)
             .bind(&red.0)
             .bind(encode(conclusion)?)
+            .bind(inquiry.recorded.as_millisecond())
             .execute(&mut *transaction)
             .await?;
         if done.rows_affected() == 1 {

@@ -18,7 +18,7 @@ pub struct Asked {
     pub row: InquiryRow,
     /// The last good candidate.
     pub good: Candidate,
-    /// The probes that were made, in their order.
+    /// The probes that were made for it, in their order.
     pub probes: Vec<Candidate>,
 }
 
@@ -100,7 +100,7 @@ pub fn tell(red: &Candidate, asked: &Asked) -> Blame {
     let Asked { row, good, probes } = asked;
     let (symptoms, bound) = (row.terms.symptoms.as_slice(), row.terms.bound);
     let builds = row.terms.builds.as_slice();
-    let inquiry = Inquiry { red, good, symptoms, builds, probes, bound };
+    let inquiry = Inquiry { red, good, symptoms, builds, probes, earlier: row.terms.earlier, bound };
     let left = match &row.conclusion {
         None => blame::left(&inquiry),
         Some(Conclusion::Inconclusive { left, .. }) => left.clone(),

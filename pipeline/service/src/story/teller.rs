@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
+use muster_flow::blame::is_built_again;
 use muster_flow::candidate::{Candidate, Outcome, Patience, Stage};
 use muster_flow::publish;
 use tokio::sync::OnceCell;
@@ -181,9 +182,13 @@ impl Teller {
 
     async fn asked(&self, candidate: &Candidate) -> Result<Option<Asked>> {
         let Some(row) = self.store.inquiry(&candidate.id).await? else { return Ok(None) };
+        if is_built_again(candidate, &row.terms.builds) {
+            // What was found is true of an image that it does not have any more.
+            return Ok(None);
+        }
         let good = self.store.candidate(&row.good).await?;
         let good = good.with_context(|| format!("there is no candidate {}", row.good))?;
-        let probes = self.store.probes(&candidate.id).await?;
+        let probes = self.store.probes_of(&row).await?;
         Ok(Some(Asked { row, good, probes }))
     }
 

@@ -6,11 +6,12 @@ use jiff::SignedDuration;
 use muster::clock::Clock;
 use muster::planner::{self, Turn};
 use muster::store::Store;
-use muster_flow::blame::{Conclusion, How, Sight};
+use muster_flow::blame::{self, Conclusion, How, Sight};
 use muster_flow::build::Package;
 use muster_flow::candidate::{Candidate, CandidateId, Outcome, Purpose, Stage};
 use muster_flow::change::{What, Wish};
 use muster_flow::recipe::Recipe;
+use muster_flow::step::StepKey;
 use muster_lab::brink::{Brink, End};
 use muster_lab::database::{self, Database};
 use muster_lab::world::{Fault, World};
@@ -240,4 +241,47 @@ async fn what_was_found_is_not_searched_for_again_while_it_is_still_there() {
     let last = CandidateId("cloud/43.20261121.3".to_owned());
     let last = service.store.candidate(&last).await.unwrap().unwrap();
     assert_eq!(last.stage(), Stage::Finished(Outcome::Published));
+}
+
+#[tokio::test]
+async fn what_was_found_is_not_told_of_what_was_built_again_and_that_is_searched_anew() {
+    let fault = ("smoketest/", Fault::RedWith("hello-2-1.x86_64".to_owned()));
+    let telling = Telling::begin(database::sqlite().unwrap(), fault);
+    let around = (&telling.world, &telling.clock);
+    let mut service = Service::mortal(&telling.database, around, recipes(), &telling.brink).await;
+    let (red, build) = (CandidateId(RED.to_owned()), format!("{RED}/build/x86_64"));
+    while service.store.probes(&red).await.unwrap().len() < 2 {
+        service.turn().await;
+        telling.ask(&service.store).await;
+        telling.clock.advance(SignedDuration::from_secs(2));
+    }
+    let said = async |store: &Store, what: &str| {
+        let journal = store.journal(Some(&red), 0, 1000).await.unwrap();
+        journal.iter().filter(|line| line.text.contains(what)).count()
+    };
+    // In the middle of the search: it makes no more probes, and there is another one.
+    service.store.retry(&red, &build, "ada", "the mirror was odd").await.unwrap();
+    service.live().await;
+    let inquiry = service.store.inquiry(&red).await.unwrap().unwrap();
+    assert_eq!(inquiry.terms.builds, [StepKey::of_generation(&build, 2)]);
+    assert!(inquiry.terms.earlier <= 2, "{inquiry:?}");
+    let conclusion = inquiry.conclusion.clone().unwrap();
+    assert!(conclusion.words().starts_with("hello-2-1 did it: "), "{conclusion:?}");
+    assert_eq!(said(&service.store, "it was built again; what was found of it before: ").await, 1);
+    let all = service.store.probes(&red).await.unwrap();
+    let own = service.store.probes_of(&inquiry).await.unwrap();
+    assert_eq!(all.len(), own.len() + inquiry.terms.earlier as usize);
+    for (number, probe) in (1..).zip(&all) {
+        assert_eq!(probe.id.0, format!("{RED}_probe{number}"));
+    }
+    // After the search: built again it is good, and nothing is looked for.
+    telling.world.state().repository.retain(|package| package.nevra() != "hello-0:2-1.x86_64");
+    service.store.retry(&red, &build, "ada", "hello is gone").await.unwrap();
+    service.live().await;
+    let now = service.store.candidate(&red).await.unwrap().unwrap();
+    assert_eq!(now.stage(), Stage::Finished(Outcome::Published));
+    let old = service.store.inquiry(&red).await.unwrap().unwrap();
+    assert_eq!(old, inquiry);
+    assert!(blame::is_built_again(&now, &old.terms.builds));
+    assert_eq!(service.store.probes(&red).await.unwrap().len(), all.len());
 }

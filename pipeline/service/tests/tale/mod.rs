@@ -164,12 +164,13 @@ impl Tale {
             let probes = self.store.probes(id).await.unwrap();
             let (symptoms, bound) = (row.terms.symptoms.as_slice(), row.terms.bound);
             let builds = row.terms.builds.as_slice();
-            let inquiry = Inquiry { red: &red, good: &good, symptoms, builds, probes: &probes, bound };
+            let inquiry =
+                Inquiry { red: &red, good: &good, symptoms, builds, probes: &probes, earlier: 0, bound };
             self.pass(1).await;
             match blame::next(&inquiry, self.clock.now()) {
                 Next::Wait => panic!("a probe does not come to its end"),
                 Next::Over(conclusion) => {
-                    return self.store.conclude(&self.plan, id, &conclusion).await.unwrap();
+                    return self.store.conclude(&self.plan, &row, &conclusion).await.unwrap();
                 }
                 Next::Probe(probe) => {
                     self.store.probe(&self.plan, id, &probe.candidate).await.unwrap();
