@@ -57,6 +57,8 @@ pub struct Store {
     witness: Option<Arc<dyn Witness>>,
     /// What could not be read when it was read last, with the reason.
     unreadable: Arc<Mutex<BTreeMap<CandidateId, String>>>,
+    /// The candidates whose inquiries could not be read, with the reason, so that it is told once.
+    unreadable_inquiries: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 /// Is there at each write. The service has none; a test ends the process there.
@@ -114,7 +116,8 @@ impl Store {
             .context("cannot open the database")?;
         let name = uuid::Uuid::new_v4().to_string();
         let writer = Arc::new(Writer { name, last: AtomicI64::new(0) });
-        let store = Store { pool, dialect, clock, writer, witness: None, unreadable: Arc::default() };
+        let (unreadable, unreadable_inquiries) = (Arc::default(), Arc::default());
+        let store = Store { pool, dialect, clock, writer, witness: None, unreadable, unreadable_inquiries };
         store.migrate().await.context("cannot bring the database up to date")?;
         Ok(store)
     }

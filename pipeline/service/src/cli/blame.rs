@@ -38,7 +38,11 @@ pub async fn run(call: &Call, args: &Args) -> Result<Ending, Failure> {
         }
     }
     let Some(blame) = teller.blame(&candidate).await? else {
-        return Err(anyhow::anyhow!("the inquiry into {} is gone", candidate.id).into());
+        return Err(anyhow::anyhow!(
+            "the inquiry into {} cannot be read: a newer Muster may have written it",
+            candidate.id
+        )
+        .into());
     };
     let mut text = format!("{}\n{}", output::plain(&candidate.id.0), tell(&blame));
     if !is_asked {

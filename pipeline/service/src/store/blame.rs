@@ -1,5 +1,7 @@
 //! Inquiries: which candidate turned red, the good one it is compared with, its probes, and what was found.
 
+use std::sync::PoisonError;
+
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use muster_flow::blame::{Conclusion, Symptom, Trial};
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::read::is_strange;
 use super::{Plan, Store, decode, encode, time};
 
 /// An inquiry as it was recorded.
@@ -96,13 +99,14 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// The inquiries that go on and wait for no probe, oldest first.
+    /// The inquiries that go on, wait for no probe and can be read, oldest first.
     pub async fn idle_inquiries(&self) -> Result<Vec<InquiryRow>> {
         let sql = "SELECT candidate, good, facts, recorded, conclusion FROM inquiry WHERE conclusion = '' \
                    AND NOT EXISTS (SELECT 1 FROM candidate WHERE probe_of = inquiry.candidate AND finished = 0) \
                    ORDER BY recorded, candidate";
         let rows = sqlx::query(sql).fetch_all(&self.pool).await.context("cannot list inquiries")?;
-        rows.iter().map(decode_inquiry).collect()
+        let found: Vec<_> = rows.iter().map(|row| self.readable_inquiry(row)).collect::<Result<_>>()?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The newest inquiry into another candidate of a recipe than this one.
@@ -111,14 +115,14 @@ impl Store {
                    JOIN candidate ON candidate.id = inquiry.candidate WHERE candidate.recipe = $1 AND candidate.id <> $2 \
                    ORDER BY recorded DESC, inquiry.candidate DESC LIMIT 1";
         let row = sqlx::query(sql).bind(recipe).bind(&than.0).fetch_optional(&self.pool).await?;
-        row.as_ref().map(decode_inquiry).transpose()
+        Ok(row.as_ref().map(|row| self.readable_inquiry(row)).transpose()?.flatten())
     }
 
-    /// The inquiry into one candidate.
+    /// The inquiry into one candidate, if it can be read.
     pub async fn inquiry(&self, red: &CandidateId) -> Result<Option<InquiryRow>> {
         let sql = "SELECT candidate, good, facts, recorded, conclusion FROM inquiry WHERE candidate = $1";
         let row = sqlx::query(sql).bind(&red.0).fetch_optional(&self.pool).await?;
-        row.as_ref().map(decode_inquiry).transpose()
+        Ok(row.as_ref().map(|row| self.readable_inquiry(row)).transpose()?.flatten())
     }
 
     /// The probes that were made for one inquiry, in their order.
@@ -191,6 +195,25 @@ impl Store {
             self.journal_in(&mut transaction, &red.0, &format!("blame: {}", conclusion.words())).await?;
         }
         self.commit(transaction, &format!("what made {red} red")).await
+    }
+
+    /// An inquiry, if it can be read. One that cannot keeps none of the others from going on: a newer Muster may have written
+    /// it.
+    fn readable_inquiry(&self, row: &AnyRow) -> Result<Option<InquiryRow>> {
+        match decode_inquiry(row) {
+            Ok(inquiry) => Ok(Some(inquiry)),
+            Err(error) if is_strange(&error) => {
+                let candidate: String = row.try_get(0)?;
+                let reason = format!("{error:#}");
+                let mut unreadable = self.unreadable_inquiries.lock().unwrap_or_else(PoisonError::into_inner);
+                if unreadable.get(&candidate) != Some(&reason) {
+                    tracing::warn!(candidate.id = %candidate, "its inquiry cannot be read, and is left alone: {reason}");
+                    unreadable.insert(candidate, reason);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

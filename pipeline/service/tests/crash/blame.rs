@@ -285,3 +285,30 @@ async fn what_was_found_is_not_told_of_what_was_built_again_and_that_is_searched
     assert!(blame::is_built_again(&now, &old.terms.builds));
     assert_eq!(service.store.probes(&red).await.unwrap().len(), all.len());
 }
+
+#[tokio::test]
+async fn an_inquiry_that_cannot_be_read_keeps_nothing_else_from_going_on() {
+    let fault = ("smoketest/", Fault::RedWith("hello-2-1.x86_64".to_owned()));
+    let telling = Telling::begin(database::sqlite().unwrap(), fault);
+    telling.live().await;
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(&telling.database.url).await.unwrap();
+    sqlx::query("UPDATE inquiry SET facts = '{}', conclusion = ''").execute(&pool).await.unwrap();
+    pool.close().await;
+    telling.clock.advance(SignedDuration::from_secs(20));
+    let around = (&telling.world, &telling.clock);
+    let mut service = Service::mortal(&telling.database, around, recipes(), &telling.brink).await;
+    assert_eq!(service.store.inquiry(&CandidateId(RED.to_owned())).await.unwrap(), None);
+    telling.ask_for(&service.store, "request/3").await;
+    service.live().await;
+    let next = CandidateId("cloud/43.20261121.2".to_owned());
+    let conclusion = service.store.inquiry(&next).await.unwrap().unwrap().conclusion.unwrap();
+    assert!(conclusion.words().starts_with("hello-2-1 did it: "), "{conclusion:?}");
+    // Built again, it is red once more: what cannot be read is left as it is.
+    let red = CandidateId(RED.to_owned());
+    service.store.retry(&red, &format!("{RED}/build/x86_64"), "ada", "once more").await.unwrap();
+    service.live().await;
+    let again = service.store.candidate(&red).await.unwrap().unwrap();
+    assert_eq!(again.stage(), Stage::Finished(Outcome::Rejected));
+    assert_eq!(service.store.inquiry(&red).await.unwrap(), None);
+}
