@@ -100,7 +100,7 @@ pub async fn begin(store: &Store, red: &Candidate, bound: u32, who: Option<&str>
     }
     let earlier = store.probe_count(&red.id).await?;
     let terms = Terms { symptoms, bound, who: who.map(str::to_owned), builds: blame::builds(red), earlier };
-    let is_new = store.inquire(&red.id, &good.id, &terms, known.as_ref(), before.as_ref()).await?;
+    let is_new = store.inquire((&red.id, &good.id), &terms, known.as_ref(), before.as_ref()).await?;
     Ok(if is_new { Begun::Now } else { Begun::Before })
 }
 

@@ -51,8 +51,7 @@ impl Store {
     /// candidate was before it was built again. `false` when there was one already.
     pub async fn inquire(
         &self,
-        red: &CandidateId,
-        good: &CandidateId,
+        (red, good): (&CandidateId, &CandidateId),
         terms: &Terms,
         known: Option<&Conclusion>,
         before: Option<&InquiryRow>,
