@@ -130,6 +130,13 @@ pub async fn change(ground: Ground<'_>, id: &BatchId, wish: Wish<'_>, wisher: &W
     Ok(Changed { batch: batch.id, revision: revised.revision, rebuilt, stand })
 }
 
+/// Whether a member may be ejected from a batch with these candidates; otherwise why not.
+pub fn may_eject(batch: &Batch, candidates: &[Candidate], name: &str) -> Result<()> {
+    judge::may_change(batch, candidates).map_err(anyhow::Error::msg)?;
+    let current = batch.current().with_context(|| format!("{} was never frozen", batch.id))?;
+    ejected(batch, current, Wish::Eject(name)).map(|_| ())
+}
+
 /// The source packages that are ejected once the wish is done.
 fn ejected(batch: &Batch, current: &Revision, wish: Wish<'_>) -> Result<BTreeSet<String>> {
     let mut ejected = current.ejected.clone();

@@ -1,5 +1,7 @@
 //! What made a candidate red: the suspects, the probes that were made, and what they have shown.
 
+use std::collections::BTreeSet;
+
 use muster_flow::blame::probe::Answer;
 use muster_flow::blame::suspect::{self, Change, Suspect, without_arch};
 use muster_flow::blame::{self, Conclusion, Inquiry, Trial};
@@ -20,6 +22,8 @@ pub struct Asked {
     pub good: Candidate,
     /// The probes that were made for it, in their order.
     pub probes: Vec<Candidate>,
+    /// The names of those accused that may be ejected from the batch of the red candidate.
+    pub ejectable: BTreeSet<String>,
 }
 
 /// All there is to tell about an inquiry.
@@ -41,7 +45,8 @@ pub struct Blame {
     pub bound: u32,
     /// What was found; none while it is looked for.
     pub conclusion: Option<Conclusion>,
-    /// Commands that take what did it out of the candidate's batch; none when it is in none, or nothing was found.
+    /// Commands that take what did it out of the candidate's batch; none when it is in none,
+    /// nothing was found, or it would be refused.
     pub commands: Vec<String>,
 }
 
@@ -97,7 +102,7 @@ pub struct Probed {
 
 /// Tells of the inquiry into a red candidate.
 pub fn tell(red: &Candidate, asked: &Asked) -> Blame {
-    let Asked { row, good, probes } = asked;
+    let Asked { row, good, probes, ejectable } = asked;
     let (symptoms, bound) = (row.terms.symptoms.as_slice(), row.terms.bound);
     let builds = row.terms.builds.as_slice();
     let inquiry = Inquiry { red, good, symptoms, builds, probes, earlier: row.terms.earlier, bound };
@@ -138,20 +143,19 @@ pub fn tell(red: &Candidate, asked: &Asked) -> Blame {
         probes: probes.iter().zip(shown).map(|(probe, answer)| probed(probe, answer)).collect(),
         bound,
         conclusion: row.conclusion.clone(),
-        commands: ejections(red, &accused),
+        commands: ejections(red, ejectable),
     }
 }
 
-/// The commands that eject the accused packages from the batch of the red candidate.
-fn ejections(red: &Candidate, accused: &[Suspect]) -> Vec<String> {
+/// The commands that eject these from the batch of the red candidate.
+fn ejections(red: &Candidate, names: &BTreeSet<String>) -> Vec<String> {
     let Some(batch) = &red.batch else { return Vec::new() };
-    let packages = accused.iter().filter(|suspect| !suspect.packages().is_empty());
-    let command = |suspect: &Suspect| {
-        let (batch, package) = (shell(&batch.id.0), shell(&suspect.name));
+    let command = |name: &String| {
+        let (batch, package) = (shell(&batch.id.0), shell(name));
         let why = shell(&format!("it made {} red", red.id));
         format!("muster batch eject {batch} {package} --why {why}")
     };
-    packages.map(command).collect()
+    names.iter().map(command).collect()
 }
 
 fn headline(row: &InquiryRow, made: usize, suspects: &[Suspected]) -> String {

@@ -1,10 +1,12 @@
 //! Reads from the store what a story is told from, and tells it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
-use muster_flow::blame::is_built_again;
+use muster_flow::blame::suspect::Suspect;
+use muster_flow::blame::{Conclusion, is_built_again};
 use muster_flow::candidate::{Candidate, Outcome, Patience, Stage};
 use muster_flow::publish;
 use tokio::sync::OnceCell;
@@ -19,6 +21,7 @@ use super::wait::{self, Wait};
 use super::{Brief, Facts, Story, brief, tell};
 use crate::adapters::destination;
 use crate::adapters::signer::Signer;
+use crate::batches::may_eject;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::lines::Line;
@@ -189,7 +192,25 @@ impl Teller {
         let good = self.store.candidate(&row.good).await?;
         let good = good.with_context(|| format!("there is no candidate {}", row.good))?;
         let probes = self.store.probes_of(&row).await?;
-        Ok(Some(Asked { row, good, probes }))
+        let accused = row.conclusion.as_ref().map(Conclusion::accused).unwrap_or_default();
+        let ejectable = self.ejectable(candidate, accused).await?;
+        Ok(Some(Asked { row, good, probes, ejectable }))
+    }
+
+    /// The names of the suspects that may be ejected from the batch of a candidate.
+    async fn ejectable(&self, candidate: &Candidate, suspects: &[Suspect]) -> Result<BTreeSet<String>> {
+        let of_packages = suspects.iter().filter(|suspect| !suspect.packages().is_empty());
+        let mut names: BTreeSet<String> = of_packages.map(|suspect| suspect.name.clone()).collect();
+        let (Some(batch), false) = (&candidate.batch, names.is_empty()) else { return Ok(BTreeSet::new()) };
+        let Some(batch) = self.store.batch(&batch.id).await? else { return Ok(BTreeSet::new()) };
+        let mut candidates = Vec::new();
+        for (id, _) in self.store.of_batch(&batch.id).await? {
+            // What cannot be read may have moved pointers.
+            let Some(candidate) = self.store.find_readable(&id).await? else { return Ok(BTreeSet::new()) };
+            candidates.push(candidate);
+        }
+        names.retain(|name| may_eject(&batch, &candidates, name).is_ok());
+        Ok(names)
     }
 
     async fn around(&self, candidate: &Candidate) -> Result<Around> {

@@ -1,11 +1,15 @@
 //! What stands, and what happened: `muster show` and `muster status`.
 
 use jiff::SignedDuration;
+use muster::batches::may_eject;
 use muster::clock::Clock;
 use muster::ledger::{Kind, Note};
 use muster::program::Program;
 use muster::store::Recording;
+use muster_flow::batch::members::Member;
+use muster_flow::batch::{Batch, BatchId, Before, Requires, Revision, Source};
 use muster_flow::candidate::{Hold, Purpose};
+use muster_flow::difference::{Difference, What as Became};
 
 use crate::desk::{Desk, wait_for};
 use crate::tale::{Fate, muster, recipe, tests};
@@ -231,4 +235,79 @@ async fn blame_asks_what_made_a_candidate_red_and_tells_what_was_found() {
     assert!(desk.json(&["show", "cloud-base"]).await["blame"].is_null());
     let (_, advice) = desk.fails(&["blame", "cloud-base"]).await;
     assert!(advice.contains("no test of cloud-base/43.20261121.1 is red: it is "), "{advice}");
+}
+
+/// A batch in which one source package is newer than in the one before.
+fn batch(now: jiff::Timestamp) -> Batch {
+    let package = |version: &str| Some(format!("{version}-1.fc43.x86_64"));
+    let difference = Difference {
+        name: "bash".to_owned(),
+        what: Became::Upgraded,
+        old: package("5.2"),
+        new: package("5.3"),
+    };
+    let before = Before { id: BatchId::new("stable", "20261021", 0), set: "0a".repeat(32) };
+    Batch {
+        id: BatchId::new("stable", "20261121", 0),
+        stream: "stable".to_owned(),
+        source: Source::Repositories(["https://repo.example.org/<os>".to_owned()].into()),
+        change: "request/1".to_owned(),
+        frozen: now,
+        requires: Requires::All,
+        until: now + jiff::SignedDuration::from_hours(24 * 14),
+        before: Some(before),
+        members: vec![Member { source: "bash".to_owned(), packages: vec![difference] }],
+        revisions: vec![Revision {
+            number: 1,
+            set: "0b".repeat(32),
+            packages: 3,
+            frozen: "0b".repeat(32),
+            repos: Vec::new(),
+            at: now,
+            who: "Muster".to_owned(),
+            why: "it was frozen".to_owned(),
+            ejected: std::collections::BTreeSet::new(),
+            absent: Vec::new(),
+        }],
+        verdict: None,
+    }
+}
+
+#[tokio::test]
+async fn to_eject_what_did_it_is_offered_only_where_it_would_be_accepted() {
+    let mut desk = Desk::new().await;
+    let good = desk.tale.make(recipe("cloud-base"), 0, Purpose::Release).await;
+    desk.tale.start(&good, tests()).await;
+    desk.tale.live(&good, |_| Fate::Well).await;
+    let red = desk.tale.make(recipe("cloud-base"), 1, Purpose::Release).await;
+    let batch = batch(desk.tale.clock.now());
+    desk.tale.store.freeze(&desk.tale.plan, &batch, std::slice::from_ref(&red)).await.unwrap();
+    desk.tale.installs[0] = ("bash", "5.3", "2.fc43");
+    desk.tale.start(&red, tests()).await;
+    let hangs = |key: &str| {
+        let is_red = key.contains("uefi") && !key.contains("_probe3");
+        if is_red { Fate::Red(&["hostname"], "the name is localhost") } else { Fate::Well }
+    };
+    desk.tale.live(&red, hangs).await;
+    desk.says(&["blame", "cloud-base"]).await;
+    desk.tale.find_out(&red, hangs).await;
+    let command = "muster batch eject stable/20261121.0 bash --why 'it made cloud-base/43.20261121.1 red'";
+    assert_eq!(desk.json(&["blame", "cloud-base"]).await["commands"], serde_json::json!([command]));
+
+    let candidates = [desk.tale.candidate(&red).await];
+    let refused = |batch: &Batch, why: &str| {
+        let error = may_eject(batch, &candidates, "bash").unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    };
+    may_eject(&batch, &candidates, "bash").unwrap();
+    refused(&Batch { before: None, ..batch.clone() }, "is the first batch");
+    refused(&Batch { members: Vec::new(), ..batch.clone() }, "is no member");
+    let source = Source::Koji { repositories: std::collections::BTreeSet::new(), version: "43".to_owned() };
+    refused(&Batch { source, ..batch.clone() }, "Koji takes every package");
+    let mut ejected = batch.clone();
+    ejected.revisions[0].ejected.insert("bash".to_owned());
+    refused(&ejected, "ejected from stable/20261121.0 already");
+    let published = [desk.tale.candidate(&good).await];
+    let late = may_eject(&batch, &published, "bash").unwrap_err().to_string();
+    assert!(late.contains("moves pointers or has moved them"), "{late}");
 }
