@@ -82,6 +82,6 @@ async fn a_batch_is_shown_with_its_members_revisions_and_candidates() {
     assert!(candidate.body.contains("href=\"/batches/stable/20261121.0\""), "no link to the batch");
     assert!(candidate.words().contains("It passed its own gate, and is not published yet"));
     let waits = site.get("/waits").await.words();
-    assert!(waits.contains("its batch: waits for stable/20261121.0: it is about to be judged"), "{waits}");
+    assert!(waits.contains("stable/20261121.0: server/43.20261121.0 cannot start"), "{waits}");
     assert!(waits.contains("given up in 13 d"), "{waits}");
 }
