@@ -83,11 +83,7 @@ pub async fn change(ground: Ground<'_>, id: &BatchId, wish: Wish<'_>, wisher: &W
     let batch = known(ground.store, id).await?;
     // The versions first, so that no fact comes in between unseen.
     let seen = ground.store.of_batch(id).await?;
-    let mut candidates = Vec::new();
-    for (candidate, _) in &seen {
-        let candidate = ground.store.candidate(candidate).await?;
-        candidates.push(candidate.with_context(|| format!("a candidate of {id} is gone"))?);
-    }
+    let candidates = read(ground.store, &seen).await?;
     judge::may_change(&batch, &candidates).map_err(anyhow::Error::msg)?;
     let current = batch.current().with_context(|| format!("{id} was never frozen"))?;
     let ejected = ejected(&batch, current, wish)?;
@@ -135,6 +131,24 @@ pub fn may_eject(batch: &Batch, candidates: &[Candidate], name: &str) -> Result<
     judge::may_change(batch, candidates).map_err(anyhow::Error::msg)?;
     let current = batch.current().with_context(|| format!("{} was never frozen", batch.id))?;
     ejected(batch, current, Wish::Eject(name)).map(|_| ())
+}
+
+/// Has a batch judged again. Gives how many of its candidates are looked at again for that.
+pub async fn evaluate(store: &Store, id: &BatchId, who: &str) -> Result<u64> {
+    let batch = known(store, id).await?;
+    let candidates = read(store, &store.of_batch(id).await?).await?;
+    // What is out is over: to open it again would tell of its end twice.
+    judge::may_change(&batch, &candidates).map_err(anyhow::Error::msg)?;
+    store.judge_again(id, who).await
+}
+
+async fn read(store: &Store, seen: &[(CandidateId, i64)]) -> Result<Vec<Candidate>> {
+    let mut candidates = Vec::new();
+    for (id, _) in seen {
+        let candidate = store.candidate(id).await?;
+        candidates.push(candidate.with_context(|| format!("the candidate {id} is gone"))?);
+    }
+    Ok(candidates)
 }
 
 /// The source packages that are ejected once the wish is done.

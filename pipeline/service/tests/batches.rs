@@ -234,9 +234,11 @@ async fn a_red_candidate_keeps_the_others_from_being_published_and_a_waiver_lets
     ground.store.waive(&waiver).await.unwrap();
     ground.live().await;
     assert_eq!(ground.stages(&id).await[1].1, "rejected", "the waiver names no candidate");
-    assert_eq!(ground.store.judge_again(&id, "ada").await.unwrap(), 2);
+    assert_eq!(batches::evaluate(&ground.store, &id, "ada").await.unwrap(), 2);
     ground.live().await;
     assert_eq!(ground.stages(&id).await, named(&[("cloud", "published"), ("server", "published")]));
+    let error = batches::evaluate(&ground.store, &id, "ada").await.unwrap_err().to_string();
+    assert!(error.contains("moves pointers or has moved them"), "what is out is not opened again: {error}");
 }
 
 #[tokio::test]

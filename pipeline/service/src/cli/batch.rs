@@ -10,6 +10,7 @@ use crate::batches::{self, Changed, Ground, Wish, Wisher};
 use crate::package_sets::PackageSets;
 use crate::sources::Sources;
 use crate::story::batch::{self, BatchBrief, BatchStory};
+use crate::story::words;
 
 /// How many batches are listed.
 const LISTED: u32 = 50;
@@ -49,7 +50,7 @@ enum Action {
         /// Its name, such as stable/20261121.0.
         batch: String,
     },
-    /// Freeze a batch again, as its packages are now, and build all its candidates again.
+    /// Freeze a batch again, as its packages are now, and build again the candidates that this changes.
     Refreeze {
         /// Its name, such as stable/20261121.0.
         batch: String,
@@ -139,7 +140,7 @@ async fn evaluate(call: &Call, batch: &str) -> Result<(), Failure> {
     if store.batch(&id).await?.is_none() {
         return Err(missing(&id));
     }
-    let count = store.judge_again(&id, &call.person().await?).await?;
+    let count = batches::evaluate(&store, &id, &call.person().await?).await?;
     let words = format!("{id} is judged again, with {count} of its candidates, at the service's next look");
     call.say(&words, &serde_json::json!({ "batch": id, "candidates": count }))
 }
@@ -151,8 +152,12 @@ fn list(batches: &[BatchBrief]) -> String {
     let widest = batches.iter().map(|batch| batch.batch.0.len()).max().unwrap_or(0);
     let line = |batch: &BatchBrief| {
         format!(
-            "{:widest$}  {:11}  frozen {:.0}, revision {}, {} candidates",
-            batch.batch.0, batch.state, batch.frozen, batch.revision, batch.candidates
+            "{:widest$}  {:11}  frozen {:.0}, revision {}, {}",
+            batch.batch.0,
+            batch.state,
+            batch.frozen,
+            batch.revision,
+            words::count(batch.candidates, "candidate")
         )
     };
     batches.iter().map(line).collect::<Vec<_>>().join("\n")
