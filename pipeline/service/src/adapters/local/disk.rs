@@ -24,7 +24,7 @@ use self::gpt::MIB;
 use self::grub::Target;
 use self::layout::{Layout, Role, Slice};
 use super::fault::{BuildError, Result};
-use super::workshop::{NO_SPACE, Workshop, blocking};
+use super::workshop::{Workshop, blocking, says_full};
 use crate::digest;
 
 /// A disk whose table and boot code are written.
@@ -162,7 +162,7 @@ async fn make_files(
 /// Why a file system could not be made: too small for its files, or something of this machine's.
 fn refusal(workshop: &Workshop, text: &str, (mount, size_mib, tree): (&str, u64, &Path)) -> BuildError {
     let small = ["Could not allocate block", "Could not allocate inode", "not enough space", "too small"];
-    if !text.contains(NO_SPACE) && small.iter().any(|words| text.contains(words)) {
+    if !says_full(text) && small.iter().any(|words| text.contains(words)) {
         let files_mib = super::settle::size(tree).unwrap_or(0).div_ceil(MIB);
         return BuildError::FileSystemTooSmall { mount: mount.to_owned(), size_mib, files_mib };
     }

@@ -153,10 +153,10 @@ impl Workshop {
             error,
             BuildError::DiskFull { .. } | BuildError::Script { .. } | BuildError::FileSystemTooSmall { .. }
         );
-        if told || !text.contains(NO_SPACE) {
+        if told || !says_full(&text) {
             return error;
         }
-        let lines: Vec<&str> = text.lines().filter(|line| line.contains(NO_SPACE)).collect();
+        let lines: Vec<&str> = text.lines().filter(|line| says_full(line)).collect();
         BuildError::DiskFull { place: self.desk.folder.display().to_string(), lines: lines.join("\n") }
     }
 }
@@ -164,8 +164,10 @@ impl Workshop {
 /// How many of a program's last lines an error shows.
 const LAST_LINES: usize = 20;
 
-/// What the system says when a disk is full.
-pub const NO_SPACE: &str = "No space left on device";
+/// Whether a disk is full, in the words of the system or of a database that is written on it.
+pub fn says_full(line: &str) -> bool {
+    ["No space left on device", "database or disk is full"].iter().any(|words| line.contains(words))
+}
 
 /// Programs are looked for in the system's folders alone.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

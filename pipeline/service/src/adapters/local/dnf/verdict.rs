@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::adapters::local::fault::{BuildError, Result};
-use crate::adapters::local::workshop::NO_SPACE;
+use crate::adapters::local::workshop::says_full;
 
 /// How many lines of the log an error shows at most.
 const SHOWN: usize = 20;
@@ -59,7 +59,7 @@ fn is_progress(line: &str) -> bool {
 }
 
 fn disk_full(log: &str, place: &Path) -> Option<BuildError> {
-    let full = |line: &&str| line.contains("more space needed on the") || line.contains(NO_SPACE);
+    let full = |line: &&str| line.contains("more space needed on the") || says_full(line);
     let lines = matching(log, full)?;
     Some(BuildError::DiskFull { place: place.display().to_string(), lines })
 }
@@ -139,6 +139,13 @@ mod tests {
 
     fn said(log: &str, code: i32) -> String {
         judge(log, Some(code), Path::new("/build")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_database_on_a_full_disk_is_not_the_packages_fault() {
+        let log = "  Verifying        : hello-2.10-2.mm43.x86_64      25/25 \n\
+                   Error: SQLite error on \"history.sqlite\": Reading a row failed: database or disk is full\n";
+        assert!(matches!(judge(log, Some(1), Path::new("/build")), Err(BuildError::DiskFull { .. })));
     }
 
     #[test]

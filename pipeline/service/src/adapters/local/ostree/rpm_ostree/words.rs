@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::adapters::local::fault::BuildError;
-use crate::adapters::local::workshop::NO_SPACE;
+use crate::adapters::local::workshop::says_full;
 
 /// How many lines of the log an error shows at most.
 const SHOWN: usize = 20;
@@ -15,7 +15,7 @@ const ERROR: &str = "error: ";
 
 /// Why a compose of the treefile `file` failed, by its log.
 pub fn judge(log: &str, file: &str, place: &Path) -> BuildError {
-    if let Some(lines) = matching(log, |line| line.contains(NO_SPACE)) {
+    if let Some(lines) = matching(log, says_full) {
         return BuildError::DiskFull { place: place.display().to_string(), lines };
     }
     // It may stand behind a phase in the same line: `Importing packages...error: ...`.
